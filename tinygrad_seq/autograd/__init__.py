@@ -1,0 +1,38 @@
+"""Tensor and tape: recording ops and differentiating what was recorded."""
+
+from tinygrad_seq.autograd.creation import (
+    arange,
+    default_dtype,
+    full,
+    ones,
+    rand,
+    randn,
+    set_default_dtype,
+    tensor,
+    zeros,
+)
+from tinygrad_seq.autograd.functional import grad, hessian, hvp, jacobian, jvp, vjp
+from tinygrad_seq.autograd.modes import enable_grad, is_grad_enabled, no_grad
+from tinygrad_seq.autograd.tensor import Tensor
+
+__all__ = [
+    "Tensor",
+    "arange",
+    "default_dtype",
+    "enable_grad",
+    "full",
+    "grad",
+    "hessian",
+    "hvp",
+    "is_grad_enabled",
+    "jacobian",
+    "jvp",
+    "no_grad",
+    "ones",
+    "rand",
+    "randn",
+    "set_default_dtype",
+    "tensor",
+    "vjp",
+    "zeros",
+]

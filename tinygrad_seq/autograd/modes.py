@@ -1,0 +1,51 @@
+"""Switches that change what the tape does, each per thread and each a ``with`` block."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class _Modes(threading.local):
+    grad_enabled: bool = True
+    #: told of every op after its forward and of every rule's results, see anomaly.py
+    observer: Any = None
+    #: takes the saved arrays of nodes recorded inside tg.checkpoint, see checkpoint.py
+    segment: Any = None
+    #: answers detach() while finite differences are taken, see gradcheck
+    detach_replay: Any = None
+
+
+modes = _Modes()
+
+
+@contextmanager
+def switched(name: str, value: Any) -> Iterator[Any]:
+    """Set one mode for the length of a block."""
+    before = getattr(modes, name)
+    setattr(modes, name, value)
+    try:
+        yield value
+    finally:
+        setattr(modes, name, before)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Record nothing: results do not require grad. Also usable as a decorator."""
+    with switched("grad_enabled", False):
+        yield
+
+
+@contextmanager
+def enable_grad() -> Iterator[None]:
+    """Record again inside a ``no_grad`` block. Also usable as a decorator."""
+    with switched("grad_enabled", True):
+        yield
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops on tensors that require grad are recorded in this thread."""
+    return modes.grad_enabled

@@ -1,0 +1,44 @@
+"""Ops that change where or how numbers are held, not what they are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygrad_seq.backend import as_device, device_of, transfer, xp_of
+from tinygrad_seq.ops.primitive import primitive
+from tinygrad_seq.ops.sample import Sample
+
+
+@primitive(samples=[Sample((3, 4))], view=True, analytic=True)
+def identity(x):
+    """The same array at a new place on the tape: out = x."""
+    return x
+
+
+identity.vjp(x=lambda g: g)
+
+
+@primitive(samples=[Sample((3, 4), dtype=np.float64), Sample((3, 4), dtype=np.float32)])
+def astype(x, dtype):
+    """The same numbers in another dtype; the gradient comes back in x's dtype."""
+    return x.astype(dtype)
+
+
+astype.vjp(x=lambda g: g)  # the tape casts a gradient to the dtype of its input
+
+
+@primitive(samples=[Sample((3, 4), device="cpu")], residuals=("source",))
+def to_device(x, device):
+    """The same numbers on another device; the gradient comes back to x's device."""
+    return transfer(x, as_device(device)), device_of(x)
+
+
+to_device.vjp(x=lambda g, source: to_device(g, source))
+
+
+@primitive(numpy=np.full_like, samples=[Sample((3, 4), 2.0)], nondiff=("x", "value"))
+def full_like(x, value, shape=None, dtype=None):
+    """An array filled with a number, beside ``x`` (its device; its shape and dtype by default)."""
+    return xp_of(x).full_like(x, value, shape=shape, dtype=dtype)
+
+

@@ -1,0 +1,297 @@
+"""The primitive: a function on raw arrays with its derivative written beside it.
+
+::
+
+    @primitive(numpy=np.tanh, samples=[Sample((3, 4)), Sample(())])
+    def tanh(x):
+        \"\"\"Hyperbolic tangent, elementwise: out = tanh x, ∂out/∂x = 1 − out².\"\"\"
+        return xp_of(x).tanh(x)
+
+    tanh.vjp(x=lambda g, out: g * (1 - out * out))
+
+Called with raw arrays a primitive just computes. Called with anything that has a ``__primitive__``
+method (a Tensor) it hands itself over, as NumPy does with ``__array_ufunc__``; so ops never import
+Tensor. A rule's parameters after ``g`` say what the tape must keep for it:
+
+* an input or parameter of the function, by its name;
+* ``<name>_shape``: only the shape of that input;
+* ``out`` (or the output's name, for an op with several);
+* a residual, a by-product of the forward that is no output (dropout's mask).
+
+A rule must work on raw arrays and on Tensors alike: write it with operators and other ops, never
+with ``xp``. It returns the gradient of the broadcast operands; the tape sums it back to the
+input's shape.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import update_wrapper
+from types import MethodType
+from typing import Any, NamedTuple
+
+from tinygrad_seq.backend import device_of, is_array
+from tinygrad_seq.errors import (
+    ArgumentError,
+    DeviceError,
+    DTypeError,
+    OutOfRangeError,
+    ShapeError,
+    TinygradSeqError,
+)
+from tinygrad_seq.ops.sample import Bad, Sample
+
+#: every primitive by name; tests, gradient checks, benchmarks and the op table read it
+registry: dict[str, Primitive] = {}
+#: the primitive that stands for a NumPy function
+by_numpy: dict[Callable[..., Any], Primitive] = {}
+
+_REQUIRED = inspect.Parameter.empty
+
+
+class Rule(NamedTuple):
+    """One derivative and, in its own order, the names of what it wants to be given."""
+
+    fn: Callable[..., Any]
+    wants: tuple[str, ...]
+
+
+class Plan(NamedTuple):
+    """What to save and how to differentiate, once it is known which inputs need a gradient.
+
+    ``slots`` lists what is saved: (position among values + outputs + residuals, only its shape?).
+    ``rules`` holds (input position, function, positions in the saved list); a joint rule has
+    input position −1 and answers for all inputs at once.
+    """
+
+    slots: tuple[tuple[int, bool], ...]
+    rules: tuple[tuple[int, Callable[..., Any], tuple[int, ...]], ...]
+
+
+class Primitive:
+    """A differentiable function: forward, derivative, and all that is known about it."""
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        *,
+        name: str | None = None,
+        numpy: Callable[..., Any] | None = None,
+        samples: Iterable[Sample] = (),
+        bad: Iterable[Bad] = (),
+        bench: Sample | None = None,
+        nondiff: Sequence[str] = (),
+        outputs: Sequence[str] = ("out",),
+        residuals: Sequence[str] = (),
+        sequence: bool = False,
+        composition: Callable[..., Any] | None = None,
+        view: bool = False,
+        analytic: bool = False,
+    ):
+        update_wrapper(self, forward)
+        self.__name__ = self.name = name or forward.__name__.rstrip("_")
+        self.forward = forward
+        self.numpy = numpy
+        self.samples = tuple(samples)
+        self.bad = tuple(bad)
+        self.bench = bench
+        self.outputs = tuple(outputs)
+        self.residuals = tuple(residuals)
+        self.sequence = sequence
+        self.composition = composition
+        self.view = view
+        self.analytic = analytic
+
+        signature = inspect.signature(forward).parameters
+        self.params = tuple(signature)
+        self.defaults = tuple(p.default for p in signature.values())
+        self.arity = len(self.params)
+        self.required = sum(default is _REQUIRED for default in self.defaults)
+        self.nondiff = frozenset(nondiff)
+        unknown = self.nondiff - set(self.params)
+        if unknown:
+            raise ArgumentError(f"{self.name}: nondiff names no parameter: {sorted(unknown)}")
+        self.rules: dict[str, Rule] = {}
+        self.joint: Rule | None = None
+        self._plans: dict[tuple[bool, ...], Plan] = {}
+        self._differentiable: tuple[bool, ...] = (False,) * self.arity
+        # Where each name that a rule may want stands among values + outputs + residuals.
+        names = self.params + self.outputs + self.residuals
+        self._position = {n: i for i, n in enumerate(names)}
+
+    # ------------------------------------------------------------------ declaring derivatives
+
+    def vjp(self, **rules: Callable[..., Any]) -> Primitive:
+        """Give the derivative for inputs, each ``lambda g, <what it needs>: gradient``."""
+        for name, fn in rules.items():
+            if name not in self.params:
+                raise ArgumentError(f"{self.name}: vjp for {name!r}, which is no parameter")
+            self.rules[name] = Rule(fn, self._wants(fn))
+        self._differentiable = tuple(p in self.rules for p in self.params)
+        self._plans.clear()
+        return self
+
+    def vjp_all(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Give one derivative for all inputs at once; it returns their gradients in order.
+
+        The inputs are the parameters without a default, and those that default to None, less
+        ``nondiff``. A joint rule may also ask for ``needs``, a bool for each of these inputs.
+        Usable as a decorator.
+        """
+        self.joint = Rule(fn, self._wants(fn))
+        self._differentiable = tuple(
+            p not in self.nondiff and (d is _REQUIRED or d is None)
+            for p, d in zip(self.params, self.defaults, strict=True)
+        )
+        self._plans.clear()
+        return fn
+
+    @property
+    def differentiable(self) -> tuple[str, ...]:
+        """The inputs that a gradient can reach."""
+        return tuple(p for p, d in zip(self.params, self._differentiable, strict=True) if d)
+
+    def _wants(self, fn: Callable[..., Any]) -> tuple[str, ...]:
+        wants = tuple(inspect.signature(fn).parameters)
+        if not wants or wants[0] != "g":
+            raise ArgumentError(f"{self.name}: a rule's first parameter must be g, got {wants}")
+        for want in wants[1:]:
+            if want != "needs" and want.removesuffix("_shape") not in self._position:
+                raise ArgumentError(
+                    f"{self.name}: a rule asks for {want!r}; "
+                    f"there are {', '.join(self._position)} and <name>_shape"
+                )
+        return wants[1:]
+
+    def plan(self, needs: tuple[bool, ...]) -> Plan:
+        """What to save when exactly the inputs marked in ``needs`` get a gradient."""
+        plan = self._plans.get(needs)
+        if plan is None:
+            plan = self._plans[needs] = self._make_plan(needs)
+        return plan
+
+    def _make_plan(self, needs: tuple[bool, ...]) -> Plan:
+        slots: dict[tuple[int, bool], int] = {}
+
+        def slot(want: str) -> int:
+            if want in self._position:
+                key = (self._position[want], False)
+            else:
+                key = (self._position[want.removesuffix("_shape")], True)
+            return slots.setdefault(key, len(slots))
+
+        def places(rule: Rule) -> tuple[int, ...]:
+            return tuple(-1 if want == "needs" else slot(want) for want in rule.wants)
+
+        if self.joint is not None:
+            rules = [(-1, self.joint.fn, places(self.joint))]
+        else:
+            rules = [
+                (i, self.rules[name].fn, places(self.rules[name]))
+                for i, (name, needed) in enumerate(zip(self.params, needs, strict=True))
+                if needed
+            ]
+        return Plan(tuple(slots), tuple(rules))
+
+    # ------------------------------------------------------------------ calling
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute, or hand over to the first argument that has ``__primitive__``."""
+        for arg in args:
+            handler = getattr(arg, "__primitive__", None)
+            if handler is not None:
+                return handler(self, args, kwargs)
+        if kwargs or self.sequence:
+            for arg in self._hidden(args, kwargs):
+                handler = getattr(arg, "__primitive__", None)
+                if handler is not None:
+                    return handler(self, args, kwargs)
+        values = self.bind(args, kwargs)
+        try:
+            out = self.forward(*values)
+        except Exception as error:
+            raise self.explain(error, values) from error
+        if self.residuals:
+            n = len(self.outputs)
+            return out[0] if n == 1 else out[:n]
+        return out
+
+    def _hidden(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterable[Any]:
+        """Arguments that are not plainly positional."""
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, (list, tuple)):
+                yield from value
+            else:
+                yield value
+
+    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Sequence[Any]:
+        """All parameters in order, defaults filled in."""
+        given = len(args)
+        if given == self.arity and not kwargs:
+            return args
+        if given > self.arity:
+            raise ArgumentError(f"{self.name}: expected {self.arity} arguments, got {given}")
+        values = [*args, *self.defaults[given:]]
+        for key, value in kwargs.items():
+            position = self._position.get(key, self.arity)
+            if position >= self.arity:
+                raise ArgumentError(
+                    f"{self.name}: no parameter {key!r}; there are {', '.join(self.params)}"
+                )
+            if position < given:
+                raise ArgumentError(f"{self.name}: {key!r} was given twice")
+            values[position] = value
+        for name, value in zip(self.params, values, strict=True):
+            if value is _REQUIRED:
+                raise ArgumentError(f"{self.name}: missing argument {name!r}")
+        return values
+
+    def explain(self, error: Exception, values: Sequence[Any]) -> Exception:
+        """Turn what the array library complained about into one clear error of ours."""
+        if isinstance(error, TinygradSeqError):
+            return error
+        flat = list(self._hidden(values, {}))
+        arrays = [v for v in flat if is_array(v)]
+        devices = {str(device_of(a)) for a in arrays}
+        if len(devices) > 1:
+            return DeviceError(
+                f"{self.name}: expected all arrays on one device, got {', '.join(sorted(devices))}"
+            )
+        what = ", ".join(f"{a.dtype}{list(a.shape)}" for a in arrays) or "no arrays"
+        kinds = {IndexError: OutOfRangeError, ValueError: ShapeError, TypeError: DTypeError}
+        for kind, ours in kinds.items():
+            if isinstance(error, kind):
+                return ours(f"{self.name}: cannot take {what}: {error}")
+        return error
+
+    # ------------------------------------------------------------------ as a method, as text
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """In a class body a primitive is a method whose first argument is the instance."""
+        return self if instance is None else MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}{inspect.signature(self.forward)}>"
+
+
+def primitive(**declaration: Any) -> Callable[[Callable[..., Any]], Primitive]:
+    """Declare a primitive; see this module's docstring and ``Primitive.__init__``.
+
+    numpy: the NumPy function it mirrors. samples, bad, bench: what it is tried on. nondiff:
+    parameters without a gradient (indices, masks). outputs, residuals: names, where the forward
+    returns a tuple. sequence: the first parameter is a list of arrays. composition: the same
+    computation in other primitives, for an op whose rule is right to first order only. view: the
+    output shares the input's memory. analytic: complex-step differentiation applies.
+    """
+
+    def declare(forward: Callable[..., Any]) -> Primitive:
+        op = Primitive(forward, **declaration)
+        if op.name in registry:
+            raise ArgumentError(f"primitive: there is an op {op.name!r} already")
+        registry[op.name] = op
+        if op.numpy is not None:
+            by_numpy[op.numpy] = op
+        return op
+
+    return declare
