@@ -3,7 +3,7 @@
 ``xp_of(array)`` gives the array namespace to compute with; it is all that most code needs.
 """
 
-from tinygrad_seq.backend import numpy as _numpy  # noqa: F401 - registers the CPU
+from tinygrad_seq.backend import numpy as _numpy  # registers the CPU
 from tinygrad_seq.backend.base import (
     Array,
     Backend,

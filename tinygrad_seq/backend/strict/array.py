@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_seq.backend import base, cupy_api
-from tinygrad_seq.backend.strict.device import StrictDevice, current, synchronised
-from tinygrad_seq.backend.strict.indexing import prepare, scatter
+from tinygrad_seq.backend.strict.device import StrictDevice, current, synchronised, waits
+from tinygrad_seq.backend.strict.indexing import prepare
+from tinygrad_seq.backend.strict.methods import FETCHING, METHODS
 
 _SCALARS = (bool, int, float, complex, np.generic)
 _COMPARISONS = {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"}
@@ -86,16 +87,10 @@ def call(section: str, name: str, function: Callable[..., Any], *args: Any, **kw
     return wrap(result, (*args, *kwargs.values()))
 
 
-def waits(cause: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call ``function``, noting that its result makes the host wait for the device."""
-    synchronised(cause)
-    return function(*args, **kwargs)
-
-
 def _fetch(name: str, array: StrictArray, *args: Any, **kwargs: Any) -> Any:
     """Call a method that gives host values."""
     cupy_api.check_call("cupy.ndarray", name, args, kwargs)
-    return waits(name, _FETCHING[name], array, *args, **kwargs)
+    return waits(name, FETCHING[name], array._host, *args, **kwargs)
 
 
 def _known(value: Any) -> bool:
@@ -179,7 +174,7 @@ class StrictArray:
     def __getattr__(self, name: str) -> Any:
         if not cupy_api.offers("cupy.ndarray", name):
             raise AttributeError(f"cupy.ndarray has no attribute {name!r}")
-        if name in _FETCHING:
+        if name in FETCHING:
             return partial(_fetch, name, self)
         function = METHODS.get(name) or getattr(np.ndarray, name, None)
         if not callable(function):
@@ -269,48 +264,3 @@ class StrictArray:
         if same is None or not all(kind in (StrictArray, np.ndarray) for kind in types):
             return NotImplemented
         return same(*args, **kwargs)
-
-
-def _get(self: StrictArray, stream: Any = None, order: str = "C", out: Any = None) -> np.ndarray:
-    if out is None:
-        return np.array(self._host, order=order)  # type: ignore[call-overload]
-    out[...] = self._host
-    return out
-
-
-def _set(self: StrictArray, values: np.ndarray, stream: Any = None) -> None:
-    if not isinstance(values, np.ndarray):
-        raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
-    if (values.dtype, values.shape) != (self.dtype, self.shape):
-        raise ValueError(f"expected {self.dtype} {self.shape}, got {values.dtype} {values.shape}")
-    self._host[...] = values
-
-
-# Methods that bring the values to the host, and so make it wait.
-_FETCHING: dict[str, Callable[..., Any]] = {
-    "get": _get,
-    "item": lambda self: self._host.item(),
-    "tobytes": lambda self, order="C": self._host.tobytes(order),
-    "tolist": lambda self: self._host.tolist(),
-}
-
-
-def _repeat(a: np.ndarray, repeats: Any, axis: int | None = None) -> np.ndarray:
-    if isinstance(repeats, np.ndarray):
-        raise TypeError("repeats: expected an integer or a list, since they give the shape")
-    return np.repeat(a, repeats, axis)
-
-
-# Methods that NumPy has not, or has with other manners; they see host arrays.
-METHODS: dict[str, Callable[..., Any]] = {
-    "argsort": lambda a, axis=-1, kind=None: np.argsort(a, axis, kind="stable"),
-    "compress": lambda *args, **kwargs: waits("compress", np.ndarray.compress, *args, **kwargs),
-    "nonzero": lambda a: waits("nonzero", np.ndarray.nonzero, a),
-    "ptp": np.ptp,
-    "put": lambda a, indices, values, mode="wrap": np.put(a, indices, values, mode),
-    "repeat": _repeat,
-    "scatter_add": partial(scatter, np.add),
-    "scatter_max": partial(scatter, np.maximum),
-    "scatter_min": partial(scatter, np.minimum),
-    "take": lambda a, indices, axis=None, out=None: np.take(a, indices, axis, out, "wrap"),
-}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _current = [0]  # a stack of device numbers; the last is the current one
 
@@ -60,3 +61,9 @@ def synchronised(cause: str) -> None:
     """Note that the host waited for the device."""
     for counter in _counters:
         counter.causes.append(cause)
+
+
+def waits(cause: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call ``function``, noting that its result makes the host wait for the device."""
+    synchronised(cause)
+    return function(*args, **kwargs)

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_seq.backend import cupy_api
-from tinygrad_seq.backend.strict.array import METHODS, StrictArray, call, run, unwrap, waits, wrap
+from tinygrad_seq.backend.strict.array import StrictArray, call, run, unwrap, wrap
+from tinygrad_seq.backend.strict.device import waits
 from tinygrad_seq.backend.strict.indexing import scatter
+from tinygrad_seq.backend.strict.methods import METHODS
 
 # They copy a host array to the device; all others refuse one.
 _UPLOADS = {"array", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray"}
