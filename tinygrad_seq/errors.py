@@ -47,6 +47,10 @@ class AnomalyError(TinygradSeqError, ArithmeticError):
     """``detect_anomaly`` met a NaN or infinity; the message names the op and the line."""
 
 
+class ModuleError(TinygradSeqError, AttributeError):
+    """A Module lacks an attribute: it was never assigned, or ``super().__init__()`` not called."""
+
+
 class GradcheckError(TinygradSeqError, AssertionError):
     """A gradient check did not pass; ``.report`` holds the details."""
 
