@@ -9,34 +9,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from tinygrad_seq.autograd.modes import modes
-from tinygrad_seq.backend import Array
+from tinygrad_seq.backend import Array, as_array
 from tinygrad_seq.errors import GraphError
 from tinygrad_seq.ops.primitive import Plan, Primitive
 
 # One clock numbers the nodes and stamps in-place changes, so that "changed since?" is one compare.
-_ticks = itertools.count(1)
-tick = _ticks.__next__
+tick = itertools.count(1).__next__
 
 # When an array was last changed in place. Views of the same memory share one cell.
 Version = list[int]
 
 
-class Traced:
-    """An array and the place on the tape it came from: what the tape needs to know of a Tensor."""
-
-    __slots__ = ("__weakref__", "_index", "_node", "_version", "data")
-
-    data: Array
-    _node: Node | Leaf | None
-    _index: int
-    _version: Version
-
-
 class Edge(NamedTuple):
-    """Where a gradient goes: output ``index`` of ``node``, in the shape and dtype it has there."""
+    """A place on the tape: output ``index`` of ``node``, and the shape and dtype it has there."""
 
     node: Node | Leaf
     index: int
@@ -44,159 +32,182 @@ class Edge(NamedTuple):
     dtype: Any
 
 
+class Traced:
+    """An array and its place on the tape: what the tape needs to know of a Tensor."""
+
+    __slots__ = ("__weakref__", "_edge", "_version", "data")
+
+    data: Array
+    _edge: Edge | None
+    _version: Version
+
+    #: the class of what ops return; it declares itself: ``class Tensor(Traced, result=True)``
+    result_class: ClassVar[type[Traced]]
+
+    def __init_subclass__(cls, result: bool = False) -> None:
+        if result:
+            Traced.result_class = cls
+
+
+class Extras:
+    """What few nodes have: hooks on their outputs, gradients to retain, a trace of their making."""
+
+    __slots__ = ("hooks", "retained", "trace")
+
+    def __init__(self) -> None:
+        self.hooks: dict[int, list[Callable[[Any], Any]]] = {}
+        self.retained: dict[int, Any] = {}
+        self.trace: str | None = None
+
+
 class Leaf:
     """The place on the tape of a tensor that the user made; gradients end and add up here."""
 
-    __slots__ = ("grad", "hooks", "number")
+    __slots__ = ("extras", "grad", "number")
 
     def __init__(self) -> None:
         self.number = tick()
         self.grad: Any = None
-        self.hooks: dict[int, list[Callable[[Any], Any]]] | None = None
+        self.extras: Extras | None = None
 
 
 class Node:
-    """One recorded op."""
+    """One recorded op: where its inputs came from, and what its rules need."""
 
-    __slots__ = ("edges", "hooks", "needs", "number", "op", "outs", "plan", "retained", "saved",
-                 "trace", "versions")  # fmt: skip
+    __slots__ = ("edges", "extras", "number", "op", "outs", "plan", "saved", "versions")
 
-    def __init__(self, op: Primitive, plan: Plan, needs: tuple[bool, ...], edges: list[Any]):
+    def __init__(self, op: Primitive, plan: Plan, edges: list[Any], saved: Any, versions: Any):
         self.number = tick()
         self.op = op
         self.plan = plan
-        self.needs = needs
         self.edges = edges
-        #: (shape, dtype) of each output of an op with several
-        self.outs: Any = None
-        #: the saved arrays; None once freed
-        self.saved: Any = None
-        self.versions: list[Version] = []
-        self.hooks: dict[int, list[Callable[[Any], Any]]] | None = None
-        self.retained: dict[int, Any] | None = None
-        self.trace: Any = None
+        self.saved = saved  # None once freed; a function that recomputes it inside tg.checkpoint
+        self.versions = versions
+        self.extras: Extras | None = None
+        self.outs: Any = None  # (shape, dtype) of each output, for an op with several
 
     def unpack(self) -> Sequence[Any]:
         """The saved arrays, if they are still there and still what they were."""
-        saved = self.saved
+        saved, number = self.saved, self.number
         if saved is None:
             raise GraphError(
                 f"{self.op.name}: backward a second time through a graph that was freed; "
                 "give the first backward retain_graph=True"
             )
-        number = self.number
         for version in self.versions:
-            if version[0] > number:
+            if version is not None and version[0] > number:
                 raise GraphError(
                     f"{self.op.name}: an array that its derivative needs was changed in place "
                     "after it was used; change a copy instead"
                 )
-        if type(saved) is not list:  # inside tg.checkpoint: recompute
+        if type(saved) is not tuple:
             saved = self.saved = saved()
         return saved  # type: ignore[no-any-return]
 
 
-def record(
-    op: Primitive, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> tuple[Any, Node | None, list[Version]]:
-    """Compute ``op`` and, if a gradient could be asked for, put it on the tape.
-
-    → the raw result (a tuple for an op with several outputs), its node, and a version cell for
-    each output.
-    """
-    bound = op.bind(args, kwargs)
-    inputs = [*bound[0], *bound[1:]] if op.sequence else bound
-    raw: list[Any] = []
-    edges: list[Any] = []
-    tracked = False
+def record(op: Primitive, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Compute ``op`` and, if a gradient could be asked for, put it on the tape."""
+    inputs = op.bind(args, kwargs) if kwargs or len(args) != op.arity else args
+    if op.sequence:
+        inputs = [*inputs[0], *inputs[1:]]
+    values: list[Any] = []
+    edges: list[Edge | None] = []
+    versions: list[Any] = []
+    needs, bit = 0, 1  # needs has a bit set for each input that has a place on the tape
     for value in inputs:
         if isinstance(value, Traced):
-            data = value.data
-            raw.append(data)
-            node = value._node
-            if node is None:
-                edges.append(None)
-            else:
-                edges.append((node, value._index, data.shape, data.dtype))
-                tracked = True
+            values.append(value.data)
+            versions.append(value._version)
+            edge = value._edge
+            if edge is not None:
+                needs |= bit
         else:
-            raw.append(value)
-            edges.append(None)
-    count = len(inputs) - op.arity + 1  # how many arrays a sequence op was given; else 1
-    values = [raw[:count], *raw[count:]] if op.sequence else raw
+            values.append(value)
+            versions.append(None)
+            edge = None
+        edges.append(edge)
+        bit += bit
+    if op.sequence:
+        values, versions, needs = _fold(op, values, versions, needs)
     try:
         out = op.forward(*values)
     except Exception as error:
         raise op.explain(error, values) from error
+    if not op.simple:
+        return _put_several(op, out, values, edges, versions, needs)
 
-    single = len(op.outputs) == 1
-    residuals: Sequence[Any] = ()
-    if op.residuals:
-        n = len(op.outputs)
-        out, residuals = (out[0] if single else out[:n]), out[n:]
-    outs = (out,) if single else out
-    if op.view and isinstance(inputs[0], Traced):
-        versions = [inputs[0]._version] * len(outs)
-    else:
-        versions = [[0] for _ in outs]
-    recorded = None
-    if tracked and modes.grad_enabled:
-        recorded = _make_node(op, inputs, edges, values, outs, residuals, versions, count)
+    result = new(Traced.result_class)
+    result.data = out = as_array(out)
+    result._version = version = versions[0] if op.view and versions[0] is not None else [0]
+    result._edge = None
+    if needs and modes.grad_enabled:
+        plan = op.plan(needs)
+        if plan is not None:
+            values.append(out)
+            versions.append(version)
+            saved = plan.take(values)
+            if plan.shapes:
+                saved += tuple([_shape(values[p]) for p in plan.shapes])
+            node = Node(op, plan, edges, saved, plan.take(versions))
+            result._edge = Edge(node, 0, out.shape, out.dtype)
+            if modes.segment is not None:
+                modes.segment.keep(node)
     if modes.observer is not None:
-        modes.observer.forward(op, values, outs, recorded)
-    return out, recorded, versions
+        modes.observer.recorded(op, values, (result,))
+    return result
 
 
-def _make_node(
+new = object.__new__
+
+
+def _fold(op: Primitive, values: list[Any], versions: list[Any], needs: int) -> tuple[Any, ...]:
+    """Put the members of an op's list argument back into a list; they share one bit of needs."""
+    count = len(values) - op.arity + 1
+    some = int(needs & ((1 << count) - 1) > 0)
+    folded = [None, *versions[count:], *versions[:count]]  # the members' versions stand last
+    return [values[:count], *values[count:]], folded, some | needs >> count << 1
+
+
+def _shape(value: Any) -> Any:
+    return [v.shape for v in value] if isinstance(value, list) else getattr(value, "shape", ())
+
+
+def _put_several(
     op: Primitive,
-    inputs: Sequence[Any],
-    edges: list[Any],
+    out: Any,
     values: list[Any],
-    outs: Sequence[Any],
-    residuals: Sequence[Any],
-    versions: list[Version],
-    count: int,
-) -> Node | None:
-    if op.sequence:
-        flags = op._differentiable[:1] * count + op._differentiable[1:]
-    else:
-        flags = op._differentiable
-    if not any(flags):
-        return None  # a comparison, an argmax: nothing flows back
-    needs = tuple([edge is not None for edge in edges])
-    for flag, need, position in zip(flags, needs, range(len(needs)), strict=True):
-        if need and not flag:
-            name = op.params[max(0, position - count + 1)]
-            raise GraphError(f"{op.name}: there is no gradient for {name!r}; detach() it")
-    plan = op.plan(needs if not op.sequence else (any(needs[:count]), *needs[count:]))
-    node = Node(op, plan, needs, edges)
-    saved: list[Any] = []
-    arity = op.arity
-    for position, only_shape in plan.slots:
-        if position < arity:
-            value = values[position]
-            if only_shape:
-                shapes = [v.shape for v in value] if op.sequence and position == 0 else None
-                saved.append(shapes if shapes is not None else getattr(value, "shape", ()))
-                continue
-            if op.sequence:
-                members = inputs[:count] if position == 0 else ()
-                node.versions += [v._version for v in members if isinstance(v, Traced)]
-            elif isinstance(inputs[position], Traced):
-                node.versions.append(inputs[position]._version)
-        elif position < arity + len(outs):
-            value = outs[position - arity]
-            node.versions.append(versions[position - arity])
-        else:
-            value = residuals[position - arity - len(outs)]
-        saved.append(value.shape if only_shape else value)
-    if op.composition is not None:  # higher derivatives start again from the inputs
-        saved += values
-        node.versions += [v._version for v in inputs if isinstance(v, Traced)]
-    if len(outs) > 1:
-        node.outs = [(o.shape, o.dtype) for o in outs]
-    if modes.segment is not None:
-        node.saved = modes.segment.keep(node, saved)
-    else:
-        node.saved = saved
-    return node
+    edges: list[Edge | None],
+    versions: list[Any],
+    needs: int,
+) -> Any:
+    """``record``'s second half for an op with several outputs, residuals or a composition."""
+    several = op.residuals or len(op.outputs) > 1
+    parts = [*out] if several else [out]
+    width = len(op.outputs)
+    outs = [as_array(o) for o in parts[:width]]
+    cells = [versions[0] if op.view and versions[0] is not None else [0] for _ in outs]
+    places: list[Edge | None] = [None] * width
+    plan = op.plan(needs) if needs and modes.grad_enabled else None
+    if plan is not None:
+        pool = [*values, *outs, *parts[width:]]
+        saved = plan.take(pool) + tuple([_shape(pool[p]) for p in plan.shapes])
+        checked = plan.take([*versions[: op.arity], *cells, *[None] * len(op.residuals)])
+        if op.sequence and 0 in plan.arrays:
+            checked += tuple(versions[op.arity :])
+        if op.composition is not None:  # higher derivatives start again from the inputs
+            saved += tuple(values)
+            checked += tuple(versions)
+        node = Node(op, plan, edges, saved, checked)
+        places = [Edge(node, i, o.shape, o.dtype) for i, o in enumerate(outs)]
+        if width > 1:
+            node.outs = [(o.shape, o.dtype) for o in outs]
+        if modes.segment is not None:
+            modes.segment.keep(node)
+    results = []
+    for data, place, cell in zip(outs, places, cells, strict=True):
+        result = new(Traced.result_class)
+        result.data, result._edge, result._version = data, place, cell
+        results.append(result)
+    if modes.observer is not None:
+        modes.observer.recorded(op, values, results)
+    return results[0] if width == 1 else tuple(results)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,12 @@ from tinygrad_seq import ops
 from tinygrad_seq.autograd import interop
 from tinygrad_seq.autograd.backward import run_backward
 from tinygrad_seq.autograd.modes import modes
-from tinygrad_seq.autograd.tape import Leaf, Node, Traced, Version, record, tick
+from tinygrad_seq.autograd.tape import Edge, Extras, Leaf, Node, Traced, Version, record, tick
 from tinygrad_seq.backend import Array, Device, as_device, device_of, is_array, to_host, xp_of
 from tinygrad_seq.errors import DTypeError, GraphError, expect
-from tinygrad_seq.ops.primitive import Primitive
 
 
-class Tensor(Traced):
+class Tensor(Traced, result=True):
     """An array of any backend with its place on the tape.
 
     Make one with ``tg.tensor(...)``. ``data`` is the raw array; writing into it goes unseen by
@@ -28,27 +27,13 @@ class Tensor(Traced):
     __slots__ = ()
     __array_priority__ = 1000
 
-    def __init__(
-        self,
-        data: Array,
-        node: Node | Leaf | None = None,
-        index: int = 0,
-        version: Version | None = None,
-    ):
+    def __init__(self, data: Array, edge: Edge | None = None, version: Version | None = None):
         self.data = data if is_array(data) else np.asarray(data)
-        self._node = node
-        self._index = index
+        self._edge = edge
         self._version = [0] if version is None else version
 
-    @staticmethod
-    def __primitive__(op: Primitive, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Compute an op on tensors and put it on the tape; see ops/primitive.py."""
-        out, node, versions = record(op, args, kwargs)
-        if len(op.outputs) == 1:
-            return Tensor(out, node, 0, versions[0])
-        return tuple(
-            [Tensor(o, node, i, v) for i, (o, v) in enumerate(zip(out, versions, strict=True))]
-        )
+    #: compute an op on tensors and put it on the tape; see ops/primitive.py
+    __primitive__ = staticmethod(record)
 
     # ------------------------------------------------------------------ what it is
 
@@ -87,11 +72,11 @@ class Tensor(Traced):
     @property
     def requires_grad(self) -> bool:
         """Whether gradients flow to this tensor. Can be set on leaves."""
-        return self._node is not None
+        return self._edge is not None
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        if value == (self._node is not None):
+        if value == self.requires_grad:
             return
         if not self.is_leaf:
             raise GraphError("requires_grad: only a leaf can stop requiring grad; use detach()")
@@ -100,12 +85,16 @@ class Tensor(Traced):
                 f"requires_grad: expected a floating dtype, got {self.dtype}; integers and masks "
                 "have no gradient"
             )
-        self._node = Leaf() if value else None
+        self._edge = Edge(Leaf(), 0, self.data.shape, self.data.dtype) if value else None
 
     def requires_grad_(self, value: bool = True) -> Tensor:
         """Set ``requires_grad`` and return the tensor itself."""
         self.requires_grad = value
         return self
+
+    @property
+    def _node(self) -> Node | Leaf | None:
+        return None if self._edge is None else self._edge.node
 
     @property
     def is_leaf(self) -> bool:
@@ -115,15 +104,15 @@ class Tensor(Traced):
     @property
     def grad(self) -> Tensor | None:
         """The gradient that ``backward`` has accumulated, or None."""
-        node = self._node
+        if self._edge is None:
+            return None
+        node, index, *_ = self._edge
         if isinstance(node, Leaf):
-            if node.grad is not None and not isinstance(node.grad, Tensor):
-                node.grad = Tensor(node.grad)
+            if node.grad is not None:
+                node.grad = as_tensor(node.grad)
             return node.grad  # type: ignore[no-any-return]
-        if node is not None and node.retained is not None:
-            held = node.retained.get(self._index)
-            return held if held is None or isinstance(held, Tensor) else Tensor(held)
-        return None
+        held = node.extras and node.extras.retained.get(index)
+        return None if held is None else as_tensor(held)
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
@@ -131,35 +120,35 @@ class Tensor(Traced):
         if not isinstance(node, Leaf):
             raise GraphError("grad: can be set only on a leaf that requires grad")
         if value is not None:
-            value = value if isinstance(value, Tensor) else Tensor(value)
+            value = as_tensor(value)
             expect(value.shape == self.shape, "grad", f"shape {self.shape}", value.shape)
             ok = value.dtype == self.dtype
             expect(ok, "grad", f"dtype {self.dtype}", value.dtype, DTypeError)
         node.grad = value
 
+    def _extras(self, name: str) -> Extras:
+        if self._edge is None:
+            raise GraphError(f"{name}: this tensor does not require grad")
+        node = self._edge.node
+        node.extras = node.extras or Extras()
+        return node.extras
+
     def retain_grad(self) -> None:
         """Keep ``grad`` of this tensor too, though it is no leaf."""
-        node = self._node
-        if node is None:
-            raise GraphError("retain_grad: this tensor does not require grad")
-        if isinstance(node, Node):
-            node.retained = node.retained or {}
-            node.retained.setdefault(self._index, None)
+        extras = self._extras("retain_grad")
+        if not self.is_leaf:
+            extras.retained.setdefault(self._edge.index, None)  # type: ignore[union-attr]
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
         """Call ``hook`` with this tensor's gradient once it is complete; → a function that
         removes the hook. What the hook returns, if anything, takes the gradient's place."""
-        node = self._node
-        if node is None:
-            raise GraphError("register_hook: this tensor does not require grad")
+        extras = self._extras("register_hook")
 
         def call(g: Any) -> Any:
-            lifted = isinstance(g, Tensor)
-            changed = hook(g if lifted else Tensor(g))
-            return changed if changed is None or lifted else changed.data
+            changed = hook(as_tensor(g))
+            return raw(changed) if changed is not None and not isinstance(g, Tensor) else changed
 
-        node.hooks = node.hooks or {}
-        hooks = node.hooks.setdefault(self._index, [])
+        hooks = extras.hooks.setdefault(self._edge.index, [])  # type: ignore[union-attr]
         hooks.append(call)
         return lambda: hooks.remove(call) if call in hooks else None
 
@@ -167,7 +156,7 @@ class Tensor(Traced):
         """The same array, cut off from the tape: a constant to every derivative."""
         if modes.detach_replay is not None:
             return modes.detach_replay(self)  # type: ignore[no-any-return]
-        return Tensor(self.data, None, 0, self._version)
+        return Tensor(self.data, None, self._version)
 
     def backward(
         self,
@@ -180,9 +169,9 @@ class Tensor(Traced):
         A scalar needs no ``gradient``. The graph is freed as it is used unless ``retain_graph``
         (default: ``create_graph``). With ``create_graph`` the gradients can be differentiated.
         """
-        key, g = seed("backward", self, gradient, create_graph)
+        root = seed("backward", self, gradient, create_graph)
         retain = create_graph if retain_graph is None else retain_graph
-        run_backward([(key, g)], retain=retain, lift=Tensor if create_graph else None)
+        run_backward([root], retain=retain, lift=Tensor if create_graph else None)
 
     # ------------------------------------------------------------------ out of the engine
 
@@ -226,8 +215,9 @@ class Tensor(Traced):
         body = np.array2string(to_host(self.data), separator=", ", prefix="tensor(")
         where = "" if str(self.device) == "cpu" else f", device='{self.device}'"
         kind = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
-        if isinstance(self._node, Node):
-            made = f", op={self._node.op.name}"
+        node = self._node
+        if isinstance(node, Node):
+            made = f", op={node.op.name}"
         else:
             made = ", requires_grad=True" if self.requires_grad else ""
         return f"tensor({body}{kind}{where}{made})"
@@ -252,7 +242,7 @@ class Tensor(Traced):
 
     def _write(self, name: str) -> Array:
         """The raw array, for writing: stamps the version, refuses what would corrupt gradients."""
-        if self._node is not None and modes.grad_enabled:
+        if self._edge is not None and modes.grad_enabled:
             raise GraphError(
                 f"{name}: a tensor that requires grad cannot be changed in place while the tape "
                 "records; use tg.no_grad(), or an op that makes a new tensor"
@@ -292,40 +282,40 @@ class Tensor(Traced):
     # ------------------------------------------------------------------ operators
 
     def __add__(self, other: Any) -> Any:
-        return Tensor.__primitive__(ops.add, (self, other), _NONE)
+        return record(ops.add, (self, other), _NONE)
 
     def __radd__(self, other: Any) -> Any:
-        return Tensor.__primitive__(ops.add, (other, self), _NONE)
+        return record(ops.add, (other, self), _NONE)
 
     def __sub__(self, other: Any) -> Any:
-        return Tensor.__primitive__(ops.sub, (self, other), _NONE)
+        return record(ops.sub, (self, other), _NONE)
 
     def __rsub__(self, other: Any) -> Any:
-        return Tensor.__primitive__(ops.sub, (other, self), _NONE)
+        return record(ops.sub, (other, self), _NONE)
 
     def __mul__(self, other: Any) -> Any:
-        return Tensor.__primitive__(ops.mul, (self, other), _NONE)
+        return record(ops.mul, (self, other), _NONE)
 
     def __rmul__(self, other: Any) -> Any:
-        return Tensor.__primitive__(ops.mul, (other, self), _NONE)
+        return record(ops.mul, (other, self), _NONE)
 
     def __truediv__(self, other: Any) -> Any:
-        return Tensor.__primitive__(ops.div, (self, other), _NONE)
+        return record(ops.div, (self, other), _NONE)
 
     def __rtruediv__(self, other: Any) -> Any:
-        return Tensor.__primitive__(ops.div, (other, self), _NONE)
+        return record(ops.div, (other, self), _NONE)
 
     def __pow__(self, other: Any) -> Any:
-        return Tensor.__primitive__(ops.pow, (self, other), _NONE)
+        return record(ops.pow, (self, other), _NONE)
 
     def __rpow__(self, other: Any) -> Any:
-        return Tensor.__primitive__(ops.pow, (other, self), _NONE)
+        return record(ops.pow, (other, self), _NONE)
 
     def __matmul__(self, other: Any) -> Any:
-        return Tensor.__primitive__(ops.matmul, (self, other), _NONE)
+        return record(ops.matmul, (self, other), _NONE)
 
     def __rmatmul__(self, other: Any) -> Any:
-        return Tensor.__primitive__(ops.matmul, (other, self), _NONE)
+        return record(ops.matmul, (other, self), _NONE)
 
     def __neg__(self) -> Any:
         return ops.neg(self)
@@ -411,11 +401,14 @@ def raw_index(index: Any) -> Any:
     return tuple([raw(i) for i in index]) if isinstance(index, tuple) else raw(index)
 
 
-def seed(
-    name: str, output: Tensor, gradient: Any, create_graph: bool
-) -> tuple[tuple[Node | Leaf, int], Any]:
+def as_tensor(value: Any) -> Tensor:
+    """A tensor as it is; an array or number as a constant tensor."""
+    return value if isinstance(value, Tensor) else Tensor(value)
+
+
+def seed(name: str, output: Tensor, gradient: Any, create_graph: bool) -> tuple[Edge, Any]:
     """Where to start a backward pass from ``output``, and the gradient to start with."""
-    if output._node is None:
+    if output._edge is None:
         raise GraphError(
             f"{name}: the output does not require grad; nothing it was computed from does"
         )
@@ -423,9 +416,7 @@ def seed(
     if gradient is None:
         expect(output.size == 1, name, "a gradient, or a scalar output", f"shape {output.shape}")
         gradient = xp_of(data).ones_like(data)
-    given = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
+    given = as_tensor(gradient)
     expect(given.shape == output.shape, name, f"a gradient of shape {output.shape}", given.shape)
     given = given.to(dtype=output.dtype)
-    return (output._node, output._index), given if create_graph else given.data
-
-
+    return output._edge, given if create_graph else given.data

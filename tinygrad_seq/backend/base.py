@@ -86,12 +86,14 @@ _HOMES = {
 }
 _by_name: dict[str, Backend] = {}
 _by_type: dict[type, Backend] = {}
+_namespaces: dict[type, Any] = {}  # array type → array namespace: the one look-up on the hot path
 
 
 def register_backend(backend: Backend) -> Backend:
     """Make a backend known by its device name and by the type of its arrays."""
     _by_name[backend.name] = backend
     _by_type[backend.array_type] = backend
+    _namespaces[backend.array_type] = backend.xp
     return backend
 
 
@@ -118,10 +120,15 @@ def backend_of(array: Array) -> Backend:
 def xp_of(*arrays: Array) -> Any:
     """The array namespace of the first argument that is an array (``numpy`` if none is)."""
     for array in arrays:
-        backend = _by_type.get(type(array))
-        if backend is not None:
-            return backend.xp
+        xp = _namespaces.get(type(array))
+        if xp is not None:
+            return xp
     return backend_of(arrays[0]).xp
+
+
+def as_array(value: Any) -> Array:
+    """``value`` itself if it is an array; a 0-d array for the scalars that NumPy hands out."""
+    return value if type(value) in _namespaces else np.asarray(value)
 
 
 def is_array(value: object) -> bool:

@@ -27,7 +27,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import update_wrapper
+from functools import partial, update_wrapper
+from operator import itemgetter
 from types import MethodType
 from typing import Any, NamedTuple
 
@@ -36,6 +37,7 @@ from tinygrad_seq.errors import (
     ArgumentError,
     DeviceError,
     DTypeError,
+    GraphError,
     OutOfRangeError,
     ShapeError,
     TinygradSeqError,
@@ -60,13 +62,27 @@ class Rule(NamedTuple):
 class Plan(NamedTuple):
     """What to save and how to differentiate, once it is known which inputs need a gradient.
 
-    ``slots`` lists what is saved: (position among values + outputs + residuals, only its shape?).
-    ``rules`` holds (input position, function, positions in the saved list); a joint rule has
-    input position −1 and answers for all inputs at once.
+    Positions count through the values of all parameters, then outputs, then residuals.
     """
 
-    slots: tuple[tuple[int, bool], ...]
-    rules: tuple[tuple[int, Callable[..., Any], tuple[int, ...]], ...]
+    #: positions of what is saved whole, and a function that picks them from a list, as a tuple
+    arrays: tuple[int, ...]
+    take: Callable[[Any], tuple[Any, ...]]
+    #: positions of which only the shape is saved; the shapes stand behind the arrays
+    shapes: tuple[int, ...]
+    #: (input, rule, function that picks what the rule wants from what was saved) for each input
+    #: that needs a gradient; a joint rule stands alone, as input −1
+    rules: tuple[tuple[int, Callable[..., Any], Callable[[Any], tuple[Any, ...]]], ...]
+
+
+def _picker(positions: Sequence[int]) -> Callable[[Any], tuple[Any, ...]]:
+    """``itemgetter`` that always gives a tuple."""
+    if len(positions) > 1:
+        return itemgetter(*positions)
+    if positions:
+        (only,) = positions
+        return lambda values: (values[only],)
+    return lambda values: ()
 
 
 class Primitive:
@@ -102,6 +118,8 @@ class Primitive:
         self.composition = composition
         self.view = view
         self.analytic = analytic
+        #: one output, nothing beside it: what most ops are, and the tape's short way
+        self.simple = not (len(self.outputs) > 1 or residuals or sequence or composition)
 
         signature = inspect.signature(forward).parameters
         self.params = tuple(signature)
@@ -114,8 +132,9 @@ class Primitive:
             raise ArgumentError(f"{self.name}: nondiff names no parameter: {sorted(unknown)}")
         self.rules: dict[str, Rule] = {}
         self.joint: Rule | None = None
-        self._plans: dict[tuple[bool, ...], Plan] = {}
+        self._plans: dict[int, Plan | None] = {}
         self._differentiable: tuple[bool, ...] = (False,) * self.arity
+        self.answers: tuple[int, ...] = ()  # the inputs that the joint rule answers for, in order
         # Where each name that a rule may want stands among values + outputs + residuals.
         names = self.params + self.outputs + self.residuals
         self._position = {n: i for i, n in enumerate(names)}
@@ -136,7 +155,7 @@ class Primitive:
         """Give one derivative for all inputs at once; it returns their gradients in order.
 
         The inputs are the parameters without a default, and those that default to None, less
-        ``nondiff``. A joint rule may also ask for ``needs``, a bool for each of these inputs.
+        ``nondiff``. A joint rule may also ask for ``needs``: a bool for each parameter.
         Usable as a decorator.
         """
         self.joint = Rule(fn, self._wants(fn))
@@ -144,6 +163,7 @@ class Primitive:
             p not in self.nondiff and (d is _REQUIRED or d is None)
             for p, d in zip(self.params, self.defaults, strict=True)
         )
+        self.answers = tuple(i for i, d in enumerate(self._differentiable) if d)
         self._plans.clear()
         return fn
 
@@ -164,35 +184,46 @@ class Primitive:
                 )
         return wants[1:]
 
-    def plan(self, needs: tuple[bool, ...]) -> Plan:
-        """What to save when exactly the inputs marked in ``needs`` get a gradient."""
-        plan = self._plans.get(needs)
-        if plan is None:
-            plan = self._plans[needs] = self._make_plan(needs)
-        return plan
+    def plan(self, needs: int) -> Plan | None:
+        """What to save when the inputs whose bits are set in ``needs`` get a gradient.
 
-    def _make_plan(self, needs: tuple[bool, ...]) -> Plan:
-        slots: dict[tuple[int, bool], int] = {}
+        None for an op that no gradient flows through. An input without a rule raises.
+        """
+        try:
+            return self._plans[needs]
+        except KeyError:
+            return self._plans.setdefault(needs, self._make_plan(needs))
 
-        def slot(want: str) -> int:
-            if want in self._position:
-                key = (self._position[want], False)
-            else:
-                key = (self._position[want.removesuffix("_shape")], True)
-            return slots.setdefault(key, len(slots))
-
-        def places(rule: Rule) -> tuple[int, ...]:
-            return tuple(-1 if want == "needs" else slot(want) for want in rule.wants)
-
+    def _make_plan(self, needs: int) -> Plan | None:
+        if not any(self._differentiable):
+            return None
+        needed = tuple(bool(needs >> i & 1) for i in range(self.arity))
+        for name, need, has_rule in zip(self.params, needed, self._differentiable, strict=True):
+            if need and not has_rule:
+                raise GraphError(f"{self.name}: there is no gradient for {name!r}; detach() it")
         if self.joint is not None:
-            rules = [(-1, self.joint.fn, places(self.joint))]
+            rules = [(-1, self.joint)]
         else:
-            rules = [
-                (i, self.rules[name].fn, places(self.rules[name]))
-                for i, (name, needed) in enumerate(zip(self.params, needs, strict=True))
-                if needed
-            ]
-        return Plan(tuple(slots), tuple(rules))
+            named = enumerate(zip(self.params, needed, strict=True))
+            rules = [(i, self.rules[name]) for i, (name, need) in named if need]
+        wanted = dict.fromkeys(want for _, rule in rules for want in rule.wants)
+        whole = [w for w in wanted if w in self._position]
+        shapes = [w for w in wanted if w not in whole and w != "needs"]
+        places = {want: i for i, want in enumerate([*whole, *shapes])}
+        arrays = tuple(self._position[w] for w in whole)
+        return Plan(
+            arrays,
+            _picker(arrays),
+            tuple(self._position[w.removesuffix("_shape")] for w in shapes),
+            tuple(
+                (
+                    i,
+                    partial(r.fn, needs=needed) if "needs" in r.wants else r.fn,
+                    _picker([places[w] for w in r.wants if w != "needs"]),
+                )
+                for i, r in rules
+            ),
+        )
 
     # ------------------------------------------------------------------ calling
 
