@@ -1,4 +1,4 @@
-"""Execute every notebook of a folder and fail on the first error: ``run_notebooks.py notebooks``."""
+"""Execute every notebook of a folder, up to the first error: ``run_notebooks.py FOLDER``."""
 
 from __future__ import annotations
 
