@@ -11,7 +11,7 @@ Tensors, every rule is recorded as it runs, and can be differentiated again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -23,11 +23,10 @@ from tinygrad_seq.errors import ShapeError
 
 Key = tuple[Node | Leaf, int]  # an output of a node
 Lift = Callable[[Any, Edge], Any]
-Gradients = list[tuple[Edge | None, Any]]
 
 
 def run_backward(
-    roots: Sequence[tuple[Edge, Any]],
+    roots: Iterable[tuple[Edge, Any]],
     *,
     retain: bool = False,
     lift: Lift | None = None,
@@ -38,82 +37,70 @@ def run_backward(
     With ``wanted`` None they add up in the leaves' ``.grad``; otherwise only what is on the way to
     the wanted places is computed, and their gradients are returned.
     """
-    pending: dict[Node | Leaf, list[Any]] = {}
-    heap: list[tuple[int, Node | Leaf]] = []
-    ours: set[Key] = set()  # sums made here, which nobody else holds: safe to add to in place
+    # number of a node → [node, gradient of each output so far]
+    pending: dict[int, list[Any]] = {}
+    youngest: list[int] = []  # a heap of −number
+    ours: set[tuple[int, int]] = set()  # sums made here, that nobody else holds
     found: dict[Key, Any] = {}
+    roots = list(roots)
     targets = set(wanted or ())
     needed = None if wanted is None else _on_the_way(roots, targets)
-    arriving: Gradients = list(roots)
-    node: Node | Leaf
+    arriving: Iterable[tuple[Edge | None, Any]] = roots
     while True:
         for edge, g in arriving:
-            if edge is None or g is None:
+            if g is None or edge is None:
                 continue
             node, index, shape, dtype = edge
             if needed is not None and node not in needed:
                 continue
             if g.shape != shape:
                 g = unbroadcast(g, shape)
-            if g.dtype != dtype:
+            if g.dtype is not dtype and g.dtype != dtype:
                 g = ops.astype(g, dtype)
-            slots = pending.get(node)
+            number = node.number
+            slots = pending.get(number)
             if slots is None:
-                slots = pending[node] = [None] * _width(node)
-                heappush(heap, (-node.number, node))
+                pending[number] = slots = [node] + [None] * node.width
+                heappush(youngest, -number)
+            index += 1
             if slots[index] is None:
                 slots[index] = g
-            elif lift is None and (node, index) in ours:
+            elif lift is None and (number, index) in ours:
                 slots[index] += g
             else:
                 slots[index] = slots[index] + g
-                ours.add((node, index))
-        if not heap:
+                ours.add((number, index))
+        if not youngest:
             return found
-        node = heappop(heap)[1]
-        grads = pending.pop(node)
+        node, *grads = pending.pop(-heappop(youngest))
         if node.extras is not None:
             _serve_extras(node.extras, grads, wanted is None)
         if targets:
             found.update({(node, i): g for i, g in enumerate(grads) if (node, i) in targets})
-        if isinstance(node, Leaf):
+        if type(node) is Leaf:
             if wanted is None:
                 accumulate(node, grads[0], lift)
-            arriving = []
+            arriving = ()
             continue
-        arriving = differentiate(node, grads, lift)
+        saved = node.unpack()
+        g = grads[0] if node.width == 1 else _with_zeros(grads, node.outs)
+        if lift is None:
+            given = node.plan.differentiate(g, saved)
+        else:
+            given = _differentiate_recording(node, g, saved, lift)
+        if modes.listener is not None:
+            modes.listener.differentiated(node, given)
+        arriving = zip(node.edges, given, strict=True)
         if not retain:
             node.saved = None
 
 
-def differentiate(node: Node, grads: list[Any], lift: Lift | None) -> Gradients:
-    """The gradients of a node's inputs, each with where it goes, from those of its outputs."""
-    saved = node.unpack()
-    g = grads[0]
-    if node.outs is not None:
-        g = _with_zeros(grads, node.outs)
-    if lift is None:
-        result = _apply_rules(node, g, saved)
-    else:
-        with enable_grad():
-            if node.op.composition is not None:
-                result = _through_composition(node, g, saved, lift)
-            else:
-                result = _apply_rules(node, g, _lifted(node, saved, lift))
-    if modes.observer is not None:
-        modes.observer.differentiated(node, [g for _, g in result])
-    return result
-
-
-def _apply_rules(node: Node, g: Any, saved: Sequence[Any]) -> Gradients:
-    edges, rules = node.edges, node.plan.rules
-    if rules[0][0] >= 0:
-        return [(edges[i], rule(g, *take(saved))) for i, rule, take in rules]
-    _, rule, take = rules[0]
-    given = rule(g, *take(saved))
-    if node.op.sequence:
-        return list(zip(edges, given, strict=False))
-    return [(edges[i], g_i) for i, g_i in zip(node.op.answers, given, strict=True)]
+def _differentiate_recording(node: Node, g: Any, saved: Sequence[Any], lift: Lift) -> Sequence[Any]:
+    """Apply a node's rules to Tensors, so that what they compute is on the tape in its turn."""
+    with enable_grad():
+        if node.op.composition is not None:
+            return _through_composition(node, g, saved, lift)
+        return node.plan.differentiate(g, _lifted(node, saved, lift))
 
 
 def _with_zeros(grads: list[Any], outs: Sequence[tuple[Any, Any]]) -> tuple[Any, ...]:
@@ -130,55 +117,52 @@ def _with_zeros(grads: list[Any], outs: Sequence[tuple[Any, Any]]) -> tuple[Any,
 def _lifted(node: Node, saved: Sequence[Any], lift: Lift) -> list[Any]:
     """The saved arrays as Tensors that remember where they came from."""
     op, edges = node.op, node.edges
-    members = len(edges) - op.arity + 1  # how many arrays a list argument holds
     lifted = list(saved)
     for i, position in enumerate(node.plan.arrays):
         value = saved[i]
         if op.sequence and position == 0:
-            pairs = zip(value, edges[:members], strict=True)
+            pairs = zip(value, edges, strict=True)
             lifted[i] = [v if edge is None else lift(v, edge) for v, edge in pairs]
-        elif position < op.arity:
-            edge = edges[position + members - 1] if op.sequence else edges[position]
-            lifted[i] = value if edge is None else lift(value, edge)
-        elif position < op.arity + len(op.outputs):
-            lifted[i] = lift(value, Edge(node, position - op.arity, value.shape, value.dtype))
+        elif position in node.plan.inputs:
+            lifted[i] = lift(value, edges[node.plan.inputs.index(position)])
+        elif op.arity <= position < op.arity + len(op.outputs):
+            lifted[i] = lift(value, (node, position - op.arity, value.shape, value.dtype))
     return lifted
 
 
-def _through_composition(node: Node, g: Any, saved: Sequence[Any], lift: Lift) -> Gradients:
+def _through_composition(node: Node, g: Any, saved: Sequence[Any], lift: Lift) -> Sequence[Any]:
     """Differentiate a fused op's composition in place of its rule, which is first-order only.
 
     The inputs are passed through ``identity`` so that the composition's graph has ends of its own:
     where one input was computed from another, its gradient must not run on into that one.
     """
-    op, edges = node.op, node.edges
+    op = node.op
     assert op.composition is not None
     values = list(saved[-op.arity :])
-    ends = {}
-    for i, edge in enumerate(edges):
-        if edge is not None:
-            values[i] = ops.identity(lift(values[i], edge))
-            ends[i] = (values[i]._edge.node, 0)
+    ends: list[Key] = []
+    for position, edge in zip(node.plan.inputs, node.edges, strict=True):
+        values[position] = ops.identity(lift(values[position], edge))
+        ends.append((values[position]._edge[0], 0))
     outs = op.composition(*values)
     pairs = [(outs, g)] if len(op.outputs) == 1 else list(zip(outs, g, strict=True))
     roots = [(o._edge, g_o) for o, g_o in pairs if o._edge is not None]
-    found = run_backward(roots, retain=True, lift=lift, wanted=ends.values())
-    return [(edges[i], found.get(end)) for i, end in ends.items()]
+    found = run_backward(roots, retain=True, lift=lift, wanted=ends)
+    return [found.get(end) for end in ends]
 
 
 def _on_the_way(roots: Iterable[tuple[Edge, Any]], targets: set[Key]) -> set[Node | Leaf]:
     """The nodes from which a wanted place can be reached."""
     seen: set[Node | Leaf] = set()
-    stack = [edge.node for edge, _ in roots]
+    stack = [edge[0] for edge, _ in roots]
     while stack:
         node = stack.pop()
         if node not in seen:
             seen.add(node)
             if isinstance(node, Node):
-                stack += [edge.node for edge in node.edges if edge is not None]
+                stack += [edge[0] for edge in node.edges if edge is not None]
     needed = {node for node, _ in targets}
     for node in sorted(seen, key=lambda n: n.number):  # inputs come before their consumers
-        if isinstance(node, Node) and any(e is not None and e.node in needed for e in node.edges):
+        if isinstance(node, Node) and any(e is not None and e[0] in needed for e in node.edges):
             needed.add(node)
     return needed
 
@@ -214,10 +198,6 @@ def accumulate(leaf: Leaf, g: Any, lift: Lift | None) -> None:
 
 def _plus(total: Any, g: Any) -> Any:
     return g if total is None else total if g is None else total + g
-
-
-def _width(node: Node | Leaf) -> int:
-    return 1 if isinstance(node, Leaf) else len(node.op.outputs)
 
 
 def _serve_extras(extras: Extras, grads: list[Any], retain: bool) -> None:

@@ -10,10 +10,8 @@ from typing import Any
 
 class _Modes(threading.local):
     grad_enabled: bool = True
-    #: told of every op after its forward and of every rule's results, see anomaly.py
-    observer: Any = None
-    #: takes the saved arrays of nodes recorded inside tg.checkpoint, see checkpoint.py
-    segment: Any = None
+    #: told of every op as it is recorded and differentiated: see anomaly.py, checkpoint.py
+    listener: Any = None
     #: answers detach() while finite differences are taken, see gradcheck
     detach_replay: Any = None
 

@@ -85,7 +85,7 @@ class Tensor(Traced, result=True):
                 f"requires_grad: expected a floating dtype, got {self.dtype}; integers and masks "
                 "have no gradient"
             )
-        self._edge = Edge(Leaf(), 0, self.data.shape, self.data.dtype) if value else None
+        self._edge = (Leaf(), 0, self.data.shape, self.data.dtype) if value else None
 
     def requires_grad_(self, value: bool = True) -> Tensor:
         """Set ``requires_grad`` and return the tensor itself."""
@@ -94,7 +94,7 @@ class Tensor(Traced, result=True):
 
     @property
     def _node(self) -> Node | Leaf | None:
-        return None if self._edge is None else self._edge.node
+        return None if self._edge is None else self._edge[0]
 
     @property
     def is_leaf(self) -> bool:
@@ -129,7 +129,7 @@ class Tensor(Traced, result=True):
     def _extras(self, name: str) -> Extras:
         if self._edge is None:
             raise GraphError(f"{name}: this tensor does not require grad")
-        node = self._edge.node
+        node = self._edge[0]
         node.extras = node.extras or Extras()
         return node.extras
 
@@ -137,7 +137,7 @@ class Tensor(Traced, result=True):
         """Keep ``grad`` of this tensor too, though it is no leaf."""
         extras = self._extras("retain_grad")
         if not self.is_leaf:
-            extras.retained.setdefault(self._edge.index, None)  # type: ignore[union-attr]
+            extras.retained.setdefault(self._edge[1], None)  # type: ignore[index]
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
         """Call ``hook`` with this tensor's gradient once it is complete; → a function that
@@ -148,7 +148,7 @@ class Tensor(Traced, result=True):
             changed = hook(as_tensor(g))
             return raw(changed) if changed is not None and not isinstance(g, Tensor) else changed
 
-        hooks = extras.hooks.setdefault(self._edge.index, [])  # type: ignore[union-attr]
+        hooks = extras.hooks.setdefault(self._edge[1], [])  # type: ignore[index]
         hooks.append(call)
         return lambda: hooks.remove(call) if call in hooks else None
 

@@ -86,14 +86,14 @@ _HOMES = {
 }
 _by_name: dict[str, Backend] = {}
 _by_type: dict[type, Backend] = {}
-_namespaces: dict[type, Any] = {}  # array type → array namespace: the one look-up on the hot path
+array_types: dict[type, Any] = {}  #: array type → array namespace: the one look-up on the hot path
 
 
 def register_backend(backend: Backend) -> Backend:
     """Make a backend known by its device name and by the type of its arrays."""
     _by_name[backend.name] = backend
     _by_type[backend.array_type] = backend
-    _namespaces[backend.array_type] = backend.xp
+    array_types[backend.array_type] = backend.xp
     return backend
 
 
@@ -120,7 +120,7 @@ def backend_of(array: Array) -> Backend:
 def xp_of(*arrays: Array) -> Any:
     """The array namespace of the first argument that is an array (``numpy`` if none is)."""
     for array in arrays:
-        xp = _namespaces.get(type(array))
+        xp = array_types.get(type(array))
         if xp is not None:
             return xp
     return backend_of(arrays[0]).xp
@@ -128,7 +128,7 @@ def xp_of(*arrays: Array) -> Any:
 
 def as_array(value: Any) -> Array:
     """``value`` itself if it is an array; a 0-d array for the scalars that NumPy hands out."""
-    return value if type(value) in _namespaces else np.asarray(value)
+    return value if type(value) in array_types else np.asarray(value)
 
 
 def is_array(value: object) -> bool:
@@ -141,13 +141,16 @@ def as_device(device: str | Device | None) -> Device:
     if device is None:
         return default_device()
     if isinstance(device, str):
-        kind, _, number = device.partition(":")
-        if number and not number.isdecimal():
+        kind, colon, number = device.partition(":")
+        if colon and not number.isdecimal():
             raise ArgumentError(f"device: expected a name such as 'cuda:1', got {device!r}")
         device = Device(kind, int(number or 0))
+    if not isinstance(device, Device):
+        raise ArgumentError(f"device: expected a name such as 'cuda:1', got {device!r}")
     count = get_backend(device.type).device_count()
-    if device.index >= count:
-        raise DeviceError(f"device: expected an index below {count}, got '{device}'")
+    if not 0 <= device.index < count:
+        got = f"{device.type}:{device.index}"
+        raise DeviceError(f"device: expected an index below {count}, got '{got}'")
     return device
 
 

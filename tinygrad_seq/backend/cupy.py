@@ -14,7 +14,7 @@ try:
     import cupy
 except ImportError as error:
     raise MissingDependencyError(
-        "device 'cuda' needs CuPy: pip install 'tinygrad-seq[cuda13]' (or [cuda12])"
+        f"device 'cuda' needs CuPy: pip install 'tinygrad-seq[cuda13]' (or [cuda12]); {error}"
     ) from error
 
 

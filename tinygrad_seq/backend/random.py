@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_seq.errors import ArgumentError, expect
+from tinygrad_seq.errors import ArgumentError, StateError, expect
 
 
 class Generator:
@@ -20,7 +20,7 @@ class Generator:
 
     def __init__(self, seed: int | None = None):
         if seed is not None:
-            ok = isinstance(seed, (int, np.integer)) and seed >= 0
+            ok = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and seed >= 0
             expect(ok, "manual_seed", "an integer ≥ 0", repr(seed), ArgumentError)
         self._rng = np.random.Generator(np.random.PCG64(seed))
 
@@ -46,7 +46,10 @@ class Generator:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from a state that ``get_state`` gave."""
-        self._rng.bit_generator.state = copy.deepcopy(state)
+        try:
+            self._rng.bit_generator.state = copy.deepcopy(state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StateError(f"random stream: expected a state of PCG64, got {state!r}") from error
 
 
 _default = Generator()

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial, update_wrapper
+from functools import update_wrapper
 from operator import itemgetter
 from types import MethodType
 from typing import Any, NamedTuple
@@ -65,14 +65,16 @@ class Plan(NamedTuple):
     Positions count through the values of all parameters, then outputs, then residuals.
     """
 
+    op: Primitive
+    #: the inputs that need a gradient
+    inputs: tuple[int, ...]
     #: positions of what is saved whole, and a function that picks them from a list, as a tuple
     arrays: tuple[int, ...]
     take: Callable[[Any], tuple[Any, ...]]
     #: positions of which only the shape is saved; the shapes stand behind the arrays
     shapes: tuple[int, ...]
-    #: (input, rule, function that picks what the rule wants from what was saved) for each input
-    #: that needs a gradient; a joint rule stands alone, as input −1
-    rules: tuple[tuple[int, Callable[..., Any], Callable[[Any], tuple[Any, ...]]], ...]
+    #: (g, saved) → the gradients of ``inputs``, or of each member of a list of arrays
+    differentiate: Callable[[Any, Sequence[Any]], Sequence[Any]]
 
 
 def _picker(positions: Sequence[int]) -> Callable[[Any], tuple[Any, ...]]:
@@ -134,7 +136,6 @@ class Primitive:
         self.joint: Rule | None = None
         self._plans: dict[int, Plan | None] = {}
         self._differentiable: tuple[bool, ...] = (False,) * self.arity
-        self.answers: tuple[int, ...] = ()  # the inputs that the joint rule answers for, in order
         # Where each name that a rule may want stands among values + outputs + residuals.
         names = self.params + self.outputs + self.residuals
         self._position = {n: i for i, n in enumerate(names)}
@@ -163,7 +164,6 @@ class Primitive:
             p not in self.nondiff and (d is _REQUIRED or d is None)
             for p, d in zip(self.params, self.defaults, strict=True)
         )
-        self.answers = tuple(i for i, d in enumerate(self._differentiable) if d)
         self._plans.clear()
         return fn
 
@@ -201,29 +201,32 @@ class Primitive:
         for name, need, has_rule in zip(self.params, needed, self._differentiable, strict=True):
             if need and not has_rule:
                 raise GraphError(f"{self.name}: there is no gradient for {name!r}; detach() it")
-        if self.joint is not None:
-            rules = [(-1, self.joint)]
-        else:
-            named = enumerate(zip(self.params, needed, strict=True))
-            rules = [(i, self.rules[name]) for i, (name, need) in named if need]
-        wanted = dict.fromkeys(want for _, rule in rules for want in rule.wants)
+        inputs = tuple(i for i, need in enumerate(needed) if need)
+        rules = [self.joint] if self.joint else [self.rules[self.params[i]] for i in inputs]
+        wanted = dict.fromkeys(want for rule in rules for want in rule.wants if want != "needs")
         whole = [w for w in wanted if w in self._position]
-        shapes = [w for w in wanted if w not in whole and w != "needs"]
-        places = {want: i for i, want in enumerate([*whole, *shapes])}
+        shapes = [w for w in wanted if w not in whole]
+        place = {want: f"saved[{i}]" for i, want in enumerate([*whole, *shapes])}
+        place["needs"] = "needs"
+        # One lambda that calls every rule with what it wants: unpacking argument lists anew for
+        # each node would cost as much as the arithmetic on small arrays.
+        calls = [
+            f"rule{k}({', '.join(['g', *(place[w] for w in rule.wants)])})"
+            for k, rule in enumerate(rules)
+        ]
+        scope = {f"rule{k}": rule.fn for k, rule in enumerate(rules)} | {"needs": needed}
+        if self.joint is None:
+            body = f"({', '.join(calls)},)"
+        elif self.sequence:
+            body = calls[0]
+        else:
+            answers = [i for i, d in enumerate(self._differentiable) if d]
+            scope["pick"] = _picker([answers.index(i) for i in inputs])
+            body = f"pick({calls[0]})"
+        differentiate = eval(f"lambda g, saved: {body}", scope)
         arrays = tuple(self._position[w] for w in whole)
-        return Plan(
-            arrays,
-            _picker(arrays),
-            tuple(self._position[w.removesuffix("_shape")] for w in shapes),
-            tuple(
-                (
-                    i,
-                    partial(r.fn, needs=needed) if "needs" in r.wants else r.fn,
-                    _picker([places[w] for w in r.wants if w != "needs"]),
-                )
-                for i, r in rules
-            ),
-        )
+        shape_of = tuple(self._position[w.removesuffix("_shape")] for w in shapes)
+        return Plan(self, inputs, arrays, _picker(arrays), shape_of, differentiate)
 
     # ------------------------------------------------------------------ calling
 
