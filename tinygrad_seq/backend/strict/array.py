@@ -228,8 +228,11 @@ class StrictArray:
             raise TypeError(f"Unsupported type {type(value)}: assign a device array or a number")
         unwrap(self)[index] = unwrap(value)
 
-    def __copy__(self) -> StrictArray:
-        return StrictArray(self._host.copy(), current())
+    def copy(self, order: Any = "C") -> StrictArray:
+        """A copy on the current device, wherever the array itself resides."""
+        return StrictArray(self._host.copy(order), current())
+
+    __copy__ = copy
 
     def __deepcopy__(self, memo: dict[int, Any]) -> StrictArray:
         return StrictArray(self._host.copy(), self._device)

@@ -115,6 +115,7 @@ def _compute(section: str, name: str, function: Any, *args: Any, **kwargs: Any) 
     items = first if isinstance(first, (list, tuple)) else [first]
     found = [isinstance(item, StrictArray) for item in items]
     if name not in _FREE and not (all(found) if name in _JOINS else any(found)):
+        cupy_api.check_call(section, name, args, kwargs)
         got = ", ".join(str(type(item)) for item in items)
         raise TypeError(f"{section}.{name}: expected device arrays, got {got}")
     if name in _WAITING:
