@@ -17,82 +17,94 @@ from typing import Any
 
 from tinygrad_seq import ops
 from tinygrad_seq.autograd.modes import enable_grad, modes
-from tinygrad_seq.autograd.tape import Edge, Extras, Leaf, Node, Traced, tick
+from tinygrad_seq.autograd.tape import Extras, Node, Output, Place, Traced, WideNode, tick
 from tinygrad_seq.backend import xp_of
 from tinygrad_seq.errors import ShapeError
 
-Key = tuple[Node | Leaf, int]  # an output of a node
-Lift = Callable[[Any, Edge], Any]
+Lift = Callable[[Any, Place], Any]
 
 
 def run_backward(
-    roots: Iterable[tuple[Edge, Any]],
+    roots: Iterable[tuple[Place, Any]],
     *,
     retain: bool = False,
     lift: Lift | None = None,
-    wanted: Iterable[Key] | None = None,
-) -> dict[Key, Any]:
+    wanted: Iterable[Place] | None = None,
+) -> dict[Place, Any]:
     """Send the gradients in ``roots`` back to where they came from.
 
     With ``wanted`` None they add up in the leaves' ``.grad``; otherwise only what is on the way to
     the wanted places is computed, and their gradients are returned.
     """
-    # number of a node → [node, gradient of each output so far]
+    # number of a place → [the place, its gradient so far, whether that is a sum made here]
     pending: dict[int, list[Any]] = {}
     youngest: list[int] = []  # a heap of −number
-    ours: set[tuple[int, int]] = set()  # sums made here, that nobody else holds
-    found: dict[Key, Any] = {}
-    roots = list(roots)
-    targets = set(wanted or ())
-    needed = None if wanted is None else _on_the_way(roots, targets)
-    arriving: Iterable[tuple[Edge | None, Any]] = roots
+    found: dict[Place, Any] = {}
+    arriving: Iterable[tuple[Place | None, Any]] = [*roots]
+    targets = frozenset(wanted or ())
+    needed = None if wanted is None else _on_the_way([place for place, _ in arriving], targets)
+    listener = modes.listener
     while True:
-        for edge, g in arriving:
-            if g is None or edge is None:
+        for place, g in arriving:
+            if g is None or place is None or (needed is not None and place not in needed):
                 continue
-            node, index, shape, dtype = edge
-            if needed is not None and node not in needed:
-                continue
-            if g.shape != shape:
-                g = unbroadcast(g, shape)
-            if g.dtype is not dtype and g.dtype != dtype:
-                g = ops.astype(g, dtype)
-            number = node.number
-            slots = pending.get(number)
-            if slots is None:
-                pending[number] = slots = [node] + [None] * node.width
+            if g.shape != place.shape:
+                g = unbroadcast(g, place.shape)
+            if g.dtype is not place.dtype and g.dtype != place.dtype:
+                g = ops.astype(g, place.dtype)
+            number = place.number
+            slot = pending.get(number)
+            if slot is None:
+                pending[number] = [place, g, False]
                 heappush(youngest, -number)
-            index += 1
-            if slots[index] is None:
-                slots[index] = g
-            elif lift is None and (number, index) in ours:
-                slots[index] += g
+            elif slot[2]:
+                slot[1] += g  # nobody else holds this array
             else:
-                slots[index] = slots[index] + g
-                ours.add((number, index))
+                slot[1] = slot[1] + g
+                slot[2] = lift is None
         if not youngest:
             return found
-        node, *grads = pending.pop(-heappop(youngest))
-        if node.extras is not None:
-            _serve_extras(node.extras, grads, wanted is None)
-        if targets:
-            found.update({(node, i): g for i, g in enumerate(grads) if (node, i) in targets})
-        if type(node) is Leaf:
-            if wanted is None:
-                accumulate(node, grads[0], lift)
-            arriving = ()
-            continue
-        saved = node.unpack()
-        g = grads[0] if node.width == 1 else _with_zeros(grads, node.outs)
-        if lift is None:
-            given = node.plan.differentiate(g, saved)
+        place, g, _ = pending.pop(-heappop(youngest))
+        if place.extras is not None:
+            g = _serve(place.extras, g, wanted is None)
+        if place in targets:
+            found[place] = g
+        if isinstance(place, Node):
+            saved = place.saved
+            if type(saved) is not tuple:
+                saved = place.restore()
+            for version in place.versions:
+                if version is not None and version[0] > place.number:
+                    raise place.changed()
+            if lift is None:
+                given = place.plan.differentiate(g, saved)
+            else:
+                given = _differentiate_recording(place, g, saved, lift)
+            if listener is not None:
+                listener.differentiated(place, given)
+            arriving = zip(place.inputs, given)  # noqa: B905 - equal by construction
+            if not retain:
+                place.saved = None
         else:
-            given = _differentiate_recording(node, g, saved, lift)
-        if modes.listener is not None:
-            modes.listener.differentiated(node, given)
-        arriving = zip(node.edges, given, strict=True)
-        if not retain:
-            node.saved = None
+            arriving = ()
+            if isinstance(place, Output):
+                _pass_on(place, g, pending, youngest)
+            elif wanted is None:
+                accumulate(place, g, lift)
+
+
+def _pass_on(place: Output, g: Any, pending: dict[int, list[Any]], youngest: list[int]) -> None:
+    """Hand the gradient of one output to the node of an op with several.
+
+    All outputs are younger than their node, so it waits until each that was used has come.
+    """
+    parent = place.parent
+    slot = pending.get(parent.number)
+    if slot is None:
+        zeros = [ops.full_like(g, 0, shape=shape, dtype=dtype) for shape, dtype in parent.outs]
+        slot = pending[parent.number] = [parent, zeros, False]
+        heappush(youngest, -parent.number)
+    slot[1][place.index] = g
 
 
 def _differentiate_recording(node: Node, g: Any, saved: Sequence[Any], lift: Lift) -> Sequence[Any]:
@@ -103,30 +115,19 @@ def _differentiate_recording(node: Node, g: Any, saved: Sequence[Any], lift: Lif
         return node.plan.differentiate(g, _lifted(node, saved, lift))
 
 
-def _with_zeros(grads: list[Any], outs: Sequence[tuple[Any, Any]]) -> tuple[Any, ...]:
-    """The gradients of an op's outputs, zero for those that nobody used."""
-    some = next(g for g in grads if g is not None)
-    return tuple(
-        [
-            ops.full_like(some, 0, shape=shape, dtype=dtype) if g is None else g
-            for g, (shape, dtype) in zip(grads, outs, strict=True)
-        ]
-    )
-
-
 def _lifted(node: Node, saved: Sequence[Any], lift: Lift) -> list[Any]:
     """The saved arrays as Tensors that remember where they came from."""
-    op, edges = node.op, node.edges
+    op, plan = node.op, node.plan
     lifted = list(saved)
-    for i, position in enumerate(node.plan.arrays):
+    for i, position in enumerate(plan.arrays):
         value = saved[i]
         if op.sequence and position == 0:
-            pairs = zip(value, edges, strict=True)
-            lifted[i] = [v if edge is None else lift(v, edge) for v, edge in pairs]
-        elif position in node.plan.inputs:
-            lifted[i] = lift(value, edges[node.plan.inputs.index(position)])
-        elif op.arity <= position < op.arity + len(op.outputs):
-            lifted[i] = lift(value, (node, position - op.arity, value.shape, value.dtype))
+            pairs = zip(value, node.inputs, strict=True)
+            lifted[i] = [v if place is None else lift(v, place) for v, place in pairs]
+        elif position in plan.inputs:
+            lifted[i] = lift(value, node.inputs[plan.inputs.index(position)])
+        elif position == op.arity and not isinstance(node, WideNode):
+            lifted[i] = lift(value, node)
     return lifted
 
 
@@ -139,32 +140,37 @@ def _through_composition(node: Node, g: Any, saved: Sequence[Any], lift: Lift) -
     op = node.op
     assert op.composition is not None
     values = list(saved[-op.arity :])
-    ends: list[Key] = []
-    for position, edge in zip(node.plan.inputs, node.edges, strict=True):
-        values[position] = ops.identity(lift(values[position], edge))
-        ends.append((values[position]._edge[0], 0))
+    ends: list[Place] = []
+    for position, place in zip(node.plan.inputs, node.inputs, strict=True):
+        values[position] = ops.identity(lift(values[position], place))
+        ends.append(values[position]._node)
     outs = op.composition(*values)
-    pairs = [(outs, g)] if len(op.outputs) == 1 else list(zip(outs, g, strict=True))
-    roots = [(o._edge, g_o) for o, g_o in pairs if o._edge is not None]
+    pairs = zip(outs, g, strict=True) if isinstance(node, WideNode) else [(outs, g)]
+    roots = [(o._node, g_o) for o, g_o in pairs if o._node is not None]
     found = run_backward(roots, retain=True, lift=lift, wanted=ends)
     return [found.get(end) for end in ends]
 
 
-def _on_the_way(roots: Iterable[tuple[Edge, Any]], targets: set[Key]) -> set[Node | Leaf]:
-    """The nodes from which a wanted place can be reached."""
-    seen: set[Node | Leaf] = set()
-    stack = [edge[0] for edge, _ in roots]
+def _on_the_way(roots: Sequence[Any], targets: frozenset[Place]) -> set[Place]:
+    """The places from which a wanted one can be reached."""
+    seen: set[Place] = set()
+    stack = list(roots)
     while stack:
-        node = stack.pop()
-        if node not in seen:
-            seen.add(node)
-            if isinstance(node, Node):
-                stack += [edge[0] for edge in node.edges if edge is not None]
-    needed = {node for node, _ in targets}
-    for node in sorted(seen, key=lambda n: n.number):  # inputs come before their consumers
-        if isinstance(node, Node) and any(e is not None and e[0] in needed for e in node.edges):
-            needed.add(node)
+        place = stack.pop()
+        if place is not None and place not in seen:
+            seen.add(place)
+            stack += _sources(place)
+    needed = set(targets)
+    for place in sorted(seen, key=lambda p: p.number):  # inputs come before their consumers
+        if any(source in needed for source in _sources(place)):
+            needed.add(place)
     return needed
+
+
+def _sources(place: Place) -> Sequence[Place | None]:
+    if isinstance(place, Node):
+        return place.inputs  # type: ignore[no-any-return]
+    return (place.parent,) if isinstance(place, Output) else ()
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
@@ -179,7 +185,7 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     return ops.reshape(total, shape) if extra else total
 
 
-def accumulate(leaf: Leaf, g: Any, lift: Lift | None) -> None:
+def accumulate(leaf: Any, g: Any, lift: Lift | None) -> None:
     """Add ``g`` to a leaf's gradient. The leaf owns the array it keeps and adds to it in place."""
     held = leaf.grad
     if lift is not None:
@@ -187,7 +193,7 @@ def accumulate(leaf: Leaf, g: Any, lift: Lift | None) -> None:
     elif held is None:
         leaf.grad = xp_of(g).array(g, copy=True)  # g may be shared with other leaves
     elif isinstance(held, Traced):
-        if held._edge is None:
+        if held._node is None:
             held.data += g
             held._version[0] = tick()
         else:
@@ -200,13 +206,11 @@ def _plus(total: Any, g: Any) -> Any:
     return g if total is None else total if g is None else total + g
 
 
-def _serve_extras(extras: Extras, grads: list[Any], retain: bool) -> None:
-    """Run the hooks on a node's outputs, then keep the gradients that were asked to be kept."""
-    for index, functions in extras.hooks.items():
-        for fn in list(functions):
-            if grads[index] is not None:
-                changed = fn(grads[index])
-                grads[index] = grads[index] if changed is None else changed
-    if retain:
-        for index, held in extras.retained.items():
-            extras.retained[index] = _plus(held, grads[index])
+def _serve(extras: Extras, g: Any, retain: bool) -> Any:
+    """Run the hooks on a gradient that is complete; keep it if that was asked for."""
+    for hook in list(extras.hooks):
+        changed = hook(g)
+        g = g if changed is None else changed
+    if retain and extras.retain:
+        extras.retained = _plus(extras.retained, g)
+    return g

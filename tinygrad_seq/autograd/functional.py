@@ -43,14 +43,14 @@ def grad(
     weights = (None,) * len(outs) if grad_outputs is None else _many(grad_outputs)
     expect(len(weights) == len(outs), "grad", f"{len(outs)} grad_outputs", len(weights))
     for i, x in enumerate(ins):
-        if x._edge is None:
+        if x._node is None:
             raise GraphError(f"grad: input {i} does not require grad")
     roots = [
         seed("grad", out, weight, create_graph)
         for out, weight in zip(outs, weights, strict=True)
-        if out._edge is not None or not allow_unused
+        if out._node is not None or not allow_unused
     ]
-    keys = [x._edge[:2] for x in ins]
+    keys = [x._node for x in ins]
     found = run_backward(
         roots,
         retain=create_graph if retain_graph is None else retain_graph,

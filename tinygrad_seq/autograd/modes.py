@@ -12,6 +12,9 @@ class _Modes(threading.local):
     grad_enabled: bool = True
     #: told of every op as it is recorded and differentiated: see anomaly.py, checkpoint.py
     listener: Any = None
+    #: both of these in one, since the tape asks it for every op: 0 where nothing is to be
+    #: recorded, 1 where it is, 2 where somebody listens
+    watch: int = 1
     #: answers detach() while finite differences are taken, see gradcheck
     detach_replay: Any = None
 
@@ -23,11 +26,16 @@ modes = _Modes()
 def switched(name: str, value: Any) -> Iterator[Any]:
     """Set one mode for the length of a block."""
     before = getattr(modes, name)
-    setattr(modes, name, value)
+    _set(name, value)
     try:
         yield value
     finally:
-        setattr(modes, name, before)
+        _set(name, before)
+
+
+def _set(name: str, value: Any) -> None:
+    setattr(modes, name, value)
+    modes.watch = 2 if modes.listener is not None else int(modes.grad_enabled)
 
 
 @contextmanager

@@ -24,18 +24,13 @@ tick = itertools.count(1).__next__
 # When an array was last changed in place. Views of the same memory share one cell.
 Version = list[int]
 
-# A place on the tape: a node, which of its outputs, and the shape and dtype of that output. Edges
-# and tensors are made by the thousand, so it is a plain tuple.
-Edge = tuple["Node | Leaf", int, tuple[int, ...], Any]
-
-
 class Traced:
     """An array and its place on the tape: what the tape needs to know of a Tensor."""
 
-    __slots__ = ("__weakref__", "_edge", "_version", "data")
+    __slots__ = ("__weakref__", "_node", "_version", "data")
 
     data: Array
-    _edge: Edge | None
+    _node: Place | None
     _version: Version
 
     #: the class of what ops return; it declares itself: ``class Tensor(Traced, result=True)``
@@ -47,75 +42,93 @@ class Traced:
 
 
 class Extras:
-    """What few nodes have: hooks on their outputs, gradients to retain, a trace of their making."""
+    """What few places have: hooks on their gradient, a wish to retain it, a trace of its making."""
 
-    __slots__ = ("hooks", "retained", "trace")
+    __slots__ = ("hooks", "retain", "retained", "trace")
 
     def __init__(self) -> None:
-        self.hooks: dict[int, list[Callable[[Any], Any]]] = {}
-        self.retained: dict[int, Any] = {}
+        self.hooks: list[Callable[[Any], Any]] = []
+        self.retain = False
+        self.retained: Any = None
         self.trace: str | None = None
 
 
-class Leaf:
-    """The place on the tape of a tensor that the user made; gradients end and add up here."""
+class Place:
+    """A place on the tape that one gradient arrives at, of this shape and dtype."""
 
-    __slots__ = ("extras", "grad", "number")
-    width = 1
+    __slots__ = ("dtype", "extras", "number", "shape")
 
-    def __init__(self) -> None:
+    def __init__(self, data: Array):
         self.number = tick()
+        self.shape: tuple[int, ...] = data.shape
+        self.dtype = data.dtype
+        self.extras: Extras | None = None
+
+
+class Leaf(Place):
+    """The place of a tensor that the user made; gradients end and add up here."""
+
+    __slots__ = ("grad",)
+
+    def __init__(self, data: Array):
+        super().__init__(data)
         self.grad: Any = None
-        self.extras: Extras | None = None
 
 
-class Node:
-    """One recorded op: where its inputs came from, and what its rules need."""
+class Node(Place):
+    """The place of an op's output: where its inputs came from, and what its rules need."""
 
-    __slots__ = ("edges", "extras", "number", "plan", "saved", "versions")
-    width = 1  # how many outputs
+    __slots__ = ("inputs", "plan", "saved", "versions")
 
-    def __init__(self, plan: Plan, edges: list[Any], saved: Any, versions: Sequence[Any]):
+    def __init__(self, data: Array, plan: Plan, inputs: Any, saved: Any, versions: Sequence[Any]):
         self.number = tick()
+        self.shape = data.shape
+        self.dtype = data.dtype
+        self.extras = None
         self.plan = plan
-        self.edges = edges  # of the inputs ``plan.inputs``; of each member, for a list of arrays
-        self.saved = saved  # None once freed; a function that recomputes it inside tg.checkpoint
+        self.inputs = inputs  # the places of ``plan.inputs``, or of each of a list of arrays
+        self.saved = saved  # a tuple; None once freed; what recomputes it inside tg.checkpoint
         self.versions = versions
-        self.extras: Extras | None = None
 
     @property
     def op(self) -> Primitive:
         """The op that made this node."""
         return self.plan.op
 
-    def unpack(self) -> Sequence[Any]:
-        """The saved arrays, if they are still there and still what they were."""
-        saved, number = self.saved, self.number
-        if saved is None:
+    def restore(self) -> tuple[Any, ...]:
+        """What was saved, where it is no longer here as it was."""
+        if self.saved is None:
             raise GraphError(
                 f"{self.op.name}: backward a second time through a graph that was freed; "
                 "give the first backward retain_graph=True"
             )
-        for version in self.versions:
-            if version is not None and version[0] > number:
-                raise GraphError(
-                    f"{self.op.name}: an array that its derivative needs was changed in place "
-                    "after it was used; change a copy instead"
-                )
-        if type(saved) is not tuple:
-            saved = self.saved = saved()
-        return saved  # type: ignore[no-any-return]
+        self.saved = self.saved()
+        return self.saved  # type: ignore[no-any-return]
+
+    def changed(self) -> GraphError:
+        """The error for a saved array that is no longer what it was."""
+        return GraphError(
+            f"{self.op.name}: an array that its derivative needs was changed in place after it "
+            "was used; change a copy instead"
+        )
 
 
 class WideNode(Node):
-    """The node of an op with several outputs: remembers their shapes and dtypes."""
+    """The node of an op with several outputs. Each has a place of its own, which passes the
+    gradient on to here; ``outs`` holds their shapes and dtypes."""
 
-    __slots__ = ("outs", "width")
+    __slots__ = ("outs",)
 
-    def __init__(self, outs: Sequence[Array], *args: Any):
-        super().__init__(*args)
-        self.width = len(outs)  # type: ignore[misc]
-        self.outs = [(o.shape, o.dtype) for o in outs]
+
+class Output(Place):
+    """The place of one output of an op with several."""
+
+    __slots__ = ("index", "parent")
+
+    def __init__(self, data: Array, parent: WideNode, index: int):
+        super().__init__(data)
+        self.parent = parent
+        self.index = index
 
 
 def record(op: Primitive, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -125,15 +138,15 @@ def record(op: Primitive, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any
     inputs = op.bind(args, kwargs) if kwargs or len(args) != op.arity else args
     values: list[Any] = []
     versions: list[Any] = []
-    edges: list[Edge] = []
+    places: list[Place] = []
     needs, bit = 0, 1  # needs has a bit set for each input that has a place on the tape
     for value in inputs:
         if isinstance(value, Traced):
             values.append(value.data)
             versions.append(value._version)
-            edge = value._edge
-            if edge is not None:
-                edges.append(edge)
+            place = value._node
+            if place is not None:
+                places.append(place)
                 needs |= bit
         else:
             values.append(value)
@@ -143,28 +156,24 @@ def record(op: Primitive, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any
         out = op.forward(*values)
     except Exception as error:
         raise op.explain(error, values) from error
-    if not op.simple:
-        return _put(op, out, values, edges, versions, needs)
+    watch = modes.watch if needs else 0
+    if watch == 2 or not op.simple:
+        return _put(op, out, values, places, versions, needs)
 
     # What follows does for one output what _put does in general, and faster.
     result = new(Traced.result_class)
-    if type(out) not in array_types:
-        out = np.asarray(out)
-    result.data = out
+    result.data = out = out if type(out) in array_types else np.asarray(out)
     result._version = version = versions[0] if op.view and versions[0] is not None else [0]
-    result._edge = None
-    if needs and modes.grad_enabled:
-        plan = op.plan(needs)
-        if plan is not None:
-            values.append(out)
-            versions.append(version)
-            saved = plan.take(values)
-            if plan.shapes:
-                saved += tuple([_shape(values[p]) for p in plan.shapes])
-            node = Node(plan, edges, saved, plan.take(versions))
-            result._edge = (node, 0, out.shape, out.dtype)
-    if modes.listener is not None:
-        modes.listener.recorded(op, values, (result,))
+    plan = op.plans.get(needs) or op.plan(needs) if watch else None
+    if plan is None:
+        result._node = None
+    else:
+        values.append(out)
+        versions.append(version)
+        saved = plan.take(values)
+        if plan.shapes:
+            saved += tuple([_shape(values[p]) for p in plan.shapes])
+        result._node = Node(out, plan, places, saved, plan.take(versions))
     return result
 
 
@@ -176,9 +185,9 @@ def _shape(value: Any) -> Any:
 
 
 def _record_sequence(op: Primitive, arrays: Sequence[Any], *params: Any) -> Any:
-    """``record`` for an op whose first input is a list of arrays: an edge for each of them."""
+    """``record`` for an op whose first input is a list of arrays, each with a place."""
     members = [a if isinstance(a, Traced) else None for a in arrays]
-    edges = [None if m is None else m._edge for m in members]
+    places = [None if m is None else m._node for m in members]
     values = [
         [a.data if isinstance(a, Traced) else a for a in arrays],
         *(p.data if isinstance(p, Traced) else p for p in params),
@@ -187,17 +196,17 @@ def _record_sequence(op: Primitive, arrays: Sequence[Any], *params: Any) -> Any:
         out = op.forward(*values)
     except Exception as error:
         raise op.explain(error, values) from error
-    needs = int(any(e is not None for e in edges))
+    needs = int(any(p is not None for p in places))
     versions = [None] * op.arity
     also = [m._version for m in members if m is not None]
-    return _put(op, out, values, edges, versions, needs, also)
+    return _put(op, out, values, places, versions, needs, also)
 
 
 def _put(
     op: Primitive,
     out: Any,
     values: list[Any],
-    edges: Sequence[Edge | None],
+    places: Sequence[Place | None],
     versions: list[Any],
     needs: int,
     also: Sequence[Version] = (),
@@ -210,7 +219,7 @@ def _put(
     parts = [*out] if op.residuals or width > 1 else [out]
     outs = [as_array(o) for o in parts[:width]]
     cells = [versions[0] if op.view and versions[0] is not None else [0] for _ in outs]
-    places: list[Edge | None] = [None] * width
+    nodes: list[Place | None] = [None] * width
     plan = op.plan(needs) if needs and modes.grad_enabled else None
     if plan is not None:
         pool = [*values, *outs, *parts[width:]]
@@ -221,13 +230,16 @@ def _put(
         if op.composition is not None:  # higher derivatives start again from the inputs
             saved += tuple(values)
             watched += tuple(versions)
-        rest = (plan, edges, saved, watched)
-        node = WideNode(outs, *rest) if width > 1 else Node(*rest)
-        places = [(node, i, o.shape, o.dtype) for i, o in enumerate(outs)]
+        if width == 1:
+            nodes = [Node(outs[0], plan, places, saved, watched)]
+        else:
+            wide = WideNode(outs[0], plan, places, saved, watched)
+            wide.outs = [(o.shape, o.dtype) for o in outs]
+            nodes = [Output(o, wide, i) for i, o in enumerate(outs)]
     results = []
-    for data, place, cell in zip(outs, places, cells, strict=True):
+    for data, node, cell in zip(outs, nodes, cells, strict=True):
         result = new(Traced.result_class)
-        result.data, result._edge, result._version = data, place, cell
+        result.data, result._node, result._version = data, node, cell
         results.append(result)
     if modes.listener is not None:
         modes.listener.recorded(op, values, results)

@@ -11,7 +11,17 @@ from tinygrad_seq import ops
 from tinygrad_seq.autograd import interop
 from tinygrad_seq.autograd.backward import run_backward
 from tinygrad_seq.autograd.modes import modes
-from tinygrad_seq.autograd.tape import Edge, Extras, Leaf, Node, Traced, Version, record, tick
+from tinygrad_seq.autograd.tape import (
+    Extras,
+    Leaf,
+    Node,
+    Output,
+    Place,
+    Traced,
+    Version,
+    record,
+    tick,
+)
 from tinygrad_seq.backend import Array, Device, as_device, device_of, is_array, to_host, xp_of
 from tinygrad_seq.errors import DTypeError, GraphError, expect
 
@@ -27,9 +37,9 @@ class Tensor(Traced, result=True):
     __slots__ = ()
     __array_priority__ = 1000
 
-    def __init__(self, data: Array, edge: Edge | None = None, version: Version | None = None):
+    def __init__(self, data: Array, node: Place | None = None, version: Version | None = None):
         self.data = data if is_array(data) else np.asarray(data)
-        self._edge = edge
+        self._node = node
         self._version = [0] if version is None else version
 
     #: compute an op on tensors and put it on the tape; see ops/primitive.py
@@ -72,7 +82,7 @@ class Tensor(Traced, result=True):
     @property
     def requires_grad(self) -> bool:
         """Whether gradients flow to this tensor. Can be set on leaves."""
-        return self._edge is not None
+        return self._node is not None
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -85,7 +95,7 @@ class Tensor(Traced, result=True):
                 f"requires_grad: expected a floating dtype, got {self.dtype}; integers and masks "
                 "have no gradient"
             )
-        self._edge = (Leaf(), 0, self.data.shape, self.data.dtype) if value else None
+        self._node = Leaf(self.data) if value else None
 
     def requires_grad_(self, value: bool = True) -> Tensor:
         """Set ``requires_grad`` and return the tensor itself."""
@@ -93,26 +103,20 @@ class Tensor(Traced, result=True):
         return self
 
     @property
-    def _node(self) -> Node | Leaf | None:
-        return None if self._edge is None else self._edge[0]
-
-    @property
     def is_leaf(self) -> bool:
         """Whether it was made by the user rather than by a recorded op."""
-        return not isinstance(self._node, Node)
+        return self._node is None or isinstance(self._node, Leaf)
 
     @property
     def grad(self) -> Tensor | None:
         """The gradient that ``backward`` has accumulated, or None."""
-        if self._edge is None:
-            return None
-        node, index, *_ = self._edge
+        node = self._node
         if isinstance(node, Leaf):
-            if node.grad is not None:
-                node.grad = as_tensor(node.grad)
-            return node.grad  # type: ignore[no-any-return]
-        held = node.extras and node.extras.retained.get(index)
-        return None if held is None else as_tensor(held)
+            node.grad = None if node.grad is None else as_tensor(node.grad)
+            return node.grad
+        if node is None or node.extras is None or node.extras.retained is None:
+            return None
+        return as_tensor(node.extras.retained)
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
@@ -127,28 +131,24 @@ class Tensor(Traced, result=True):
         node.grad = value
 
     def _extras(self, name: str) -> Extras:
-        if self._edge is None:
+        if self._node is None:
             raise GraphError(f"{name}: this tensor does not require grad")
-        node = self._edge[0]
-        node.extras = node.extras or Extras()
-        return node.extras
+        self._node.extras = self._node.extras or Extras()
+        return self._node.extras
 
     def retain_grad(self) -> None:
         """Keep ``grad`` of this tensor too, though it is no leaf."""
-        extras = self._extras("retain_grad")
-        if not self.is_leaf:
-            extras.retained.setdefault(self._edge[1], None)  # type: ignore[index]
+        self._extras("retain_grad").retain = not self.is_leaf
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
         """Call ``hook`` with this tensor's gradient once it is complete; → a function that
         removes the hook. What the hook returns, if anything, takes the gradient's place."""
-        extras = self._extras("register_hook")
+        hooks = self._extras("register_hook").hooks
 
         def call(g: Any) -> Any:
             changed = hook(as_tensor(g))
             return raw(changed) if changed is not None and not isinstance(g, Tensor) else changed
 
-        hooks = extras.hooks.setdefault(self._edge[1], [])  # type: ignore[index]
         hooks.append(call)
         return lambda: hooks.remove(call) if call in hooks else None
 
@@ -216,8 +216,8 @@ class Tensor(Traced, result=True):
         where = "" if str(self.device) == "cpu" else f", device='{self.device}'"
         kind = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
         node = self._node
-        if isinstance(node, Node):
-            made = f", op={node.op.name}"
+        if isinstance(node, Node | Output):
+            made = f", op={(node if isinstance(node, Node) else node.parent).op.name}"
         else:
             made = ", requires_grad=True" if self.requires_grad else ""
         return f"tensor({body}{kind}{where}{made})"
@@ -242,7 +242,7 @@ class Tensor(Traced, result=True):
 
     def _write(self, name: str) -> Array:
         """The raw array, for writing: stamps the version, refuses what would corrupt gradients."""
-        if self._edge is not None and modes.grad_enabled:
+        if self._node is not None and modes.grad_enabled:
             raise GraphError(
                 f"{name}: a tensor that requires grad cannot be changed in place while the tape "
                 "records; use tg.no_grad(), or an op that makes a new tensor"
@@ -406,9 +406,9 @@ def as_tensor(value: Any) -> Tensor:
     return value if isinstance(value, Tensor) else Tensor(value)
 
 
-def seed(name: str, output: Tensor, gradient: Any, create_graph: bool) -> tuple[Edge, Any]:
+def seed(name: str, output: Tensor, gradient: Any, create_graph: bool) -> tuple[Place, Any]:
     """Where to start a backward pass from ``output``, and the gradient to start with."""
-    if output._edge is None:
+    if output._node is None:
         raise GraphError(
             f"{name}: the output does not require grad; nothing it was computed from does"
         )
@@ -419,4 +419,4 @@ def seed(name: str, output: Tensor, gradient: Any, create_graph: bool) -> tuple[
     given = as_tensor(gradient)
     expect(given.shape == output.shape, name, f"a gradient of shape {output.shape}", given.shape)
     given = given.to(dtype=output.dtype)
-    return output._edge, given if create_graph else given.data
+    return output._node, given if create_graph else given.data

@@ -117,13 +117,12 @@ def backend_of(array: Array) -> Backend:
     return get_backend("cpu")
 
 
-def xp_of(*arrays: Array) -> Any:
+def xp_of(array: Array, *others: Array) -> Any:
     """The array namespace of the first argument that is an array (``numpy`` if none is)."""
-    for array in arrays:
-        xp = array_types.get(type(array))
-        if xp is not None:
-            return xp
-    return backend_of(arrays[0]).xp
+    xp = array_types.get(type(array))
+    if xp is not None:
+        return xp
+    return xp_of(*others) if others else backend_of(array).xp
 
 
 def as_array(value: Any) -> Array:

@@ -134,7 +134,7 @@ class Primitive:
             raise ArgumentError(f"{self.name}: nondiff names no parameter: {sorted(unknown)}")
         self.rules: dict[str, Rule] = {}
         self.joint: Rule | None = None
-        self._plans: dict[int, Plan | None] = {}
+        self.plans: dict[int, Plan | None] = {}
         self._differentiable: tuple[bool, ...] = (False,) * self.arity
         # Where each name that a rule may want stands among values + outputs + residuals.
         names = self.params + self.outputs + self.residuals
@@ -149,7 +149,7 @@ class Primitive:
                 raise ArgumentError(f"{self.name}: vjp for {name!r}, which is no parameter")
             self.rules[name] = Rule(fn, self._wants(fn))
         self._differentiable = tuple(p in self.rules for p in self.params)
-        self._plans.clear()
+        self.plans.clear()
         return self
 
     def vjp_all(self, fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -164,7 +164,7 @@ class Primitive:
             p not in self.nondiff and (d is _REQUIRED or d is None)
             for p, d in zip(self.params, self.defaults, strict=True)
         )
-        self._plans.clear()
+        self.plans.clear()
         return fn
 
     @property
@@ -189,10 +189,9 @@ class Primitive:
 
         None for an op that no gradient flows through. An input without a rule raises.
         """
-        try:
-            return self._plans[needs]
-        except KeyError:
-            return self._plans.setdefault(needs, self._make_plan(needs))
+        if needs not in self.plans:
+            self.plans[needs] = self._make_plan(needs)
+        return self.plans[needs]
 
     def _make_plan(self, needs: int) -> Plan | None:
         if not any(self._differentiable):
