@@ -18,8 +18,10 @@ from tinygrad_seq.ops.comparison import (
 from tinygrad_seq.ops.exponential import exp, log, sqrt, square
 from tinygrad_seq.ops.indexing import getitem, scatter, where
 from tinygrad_seq.ops.linalg import matmul
+from tinygrad_seq.ops.lstm import lstm
 from tinygrad_seq.ops.primitive import Primitive, primitive, registry
 from tinygrad_seq.ops.reductions import all, any, argmax, argmin, max, mean, min, sum
+from tinygrad_seq.ops.rnn import rnn
 from tinygrad_seq.ops.shaping import (
     broadcast_to,
     concatenate,
