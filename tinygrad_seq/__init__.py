@@ -1,6 +1,6 @@
 """A from-scratch sequence-learning engine on NumPy and CuPy."""
 
-from tinygrad_seq import errors
+from tinygrad_seq import errors, nn, optim
 from tinygrad_seq.autograd import *  # noqa: F403
 from tinygrad_seq.autograd import __all__ as _autograd_names
 from tinygrad_seq.backend import (
@@ -14,6 +14,7 @@ from tinygrad_seq.backend import (
     synchronize,
 )
 from tinygrad_seq.errors import TinygradSeqError
+from tinygrad_seq.nn.serialization import load, save
 from tinygrad_seq.ops import *  # noqa: F403
 from tinygrad_seq.ops import __all__ as _op_names
 

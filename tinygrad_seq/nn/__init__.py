@@ -1,5 +1,8 @@
 """Layers, initialisers and clipping, with PyTorch's names, arguments and defaults."""
 
+from tinygrad_seq.nn import init
+from tinygrad_seq.nn.clip import clip_grad_norm_, clip_grad_value_
+from tinygrad_seq.nn.containers import ModuleDict, ModuleList, Sequential
 from tinygrad_seq.nn.module import Module
 from tinygrad_seq.nn.parameter import Parameter
 

@@ -188,7 +188,7 @@ class Module:
 
     def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
         """All parameters and persistent buffers by dotted name, detached, sharing memory."""
-        return {n: Tensor(t.data, version=t._version) for n, t in self._state(prefix)}
+        return {name: t.detach() for name, t in self._state(prefix)}
 
     def _state(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
         return self._tensors(_own_state, prefix, recurse=True)
