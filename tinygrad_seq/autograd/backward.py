@@ -16,8 +16,9 @@ from heapq import heappop, heappush
 from typing import Any
 
 from tinygrad_seq import ops
+from tinygrad_seq.autograd.changes import last_change, stamp_change
 from tinygrad_seq.autograd.modes import enable_grad, modes
-from tinygrad_seq.autograd.tape import Extras, Node, Output, Place, Traced, WideNode, tick
+from tinygrad_seq.autograd.tape import Extras, Node, Output, Place, Traced, WideNode
 from tinygrad_seq.backend import xp_of
 from tinygrad_seq.errors import ShapeError
 
@@ -64,7 +65,8 @@ def run_backward(
                 slot[2] = lift is None
         if not youngest:
             return found
-        place, g, _ = pending.pop(-heappop(youngest))
+        number = -heappop(youngest)
+        place, g, _ = pending.pop(number)
         if place.extras is not None:
             g = _serve(place.extras, g, wanted is None)
         if place in targets:
@@ -73,9 +75,8 @@ def run_backward(
             saved = place.saved
             if type(saved) is not tuple:
                 saved = place.restore()
-            for version in place.versions:
-                if version is not None and version[0] > place.number:
-                    raise place.changed()
+            if last_change[0] > number:
+                place.check_unchanged(saved)
             if lift is None:
                 given = place.plan.differentiate(g, saved)
             else:
@@ -195,7 +196,7 @@ def accumulate(leaf: Any, g: Any, lift: Lift | None) -> None:
     elif isinstance(held, Traced):
         if held._node is None:
             held.data += g
-            held._version[0] = tick()
+            stamp_change(held.data)
         else:
             leaf.grad = held + g  # type: ignore[operator]
     else:

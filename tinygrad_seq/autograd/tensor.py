@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_seq import ops
 from tinygrad_seq.autograd import interop
 from tinygrad_seq.autograd.backward import run_backward
+from tinygrad_seq.autograd.changes import stamp_change
 from tinygrad_seq.autograd.modes import modes
 from tinygrad_seq.autograd.tape import (
     Extras,
@@ -18,9 +19,7 @@ from tinygrad_seq.autograd.tape import (
     Output,
     Place,
     Traced,
-    Version,
     record,
-    tick,
 )
 from tinygrad_seq.backend import Array, Device, as_device, device_of, is_array, to_host, xp_of
 from tinygrad_seq.errors import DTypeError, GraphError, expect
@@ -37,10 +36,9 @@ class Tensor(Traced, result=True):
     __slots__ = ()
     __array_priority__ = 1000
 
-    def __init__(self, data: Array, node: Place | None = None, version: Version | None = None):
+    def __init__(self, data: Array, node: Place | None = None):
         self.data = data if is_array(data) else np.asarray(data)
         self._node = node
-        self._version = [0] if version is None else version
 
     #: compute an op on tensors and put it on the tape; see ops/primitive.py
     __primitive__ = staticmethod(record)
@@ -156,7 +154,7 @@ class Tensor(Traced, result=True):
         """The same array, cut off from the tape: a constant to every derivative."""
         if modes.detach_replay is not None:
             return modes.detach_replay(self)  # type: ignore[no-any-return]
-        return Tensor(self.data, None, self._version)
+        return Tensor(self.data)
 
     def backward(
         self,
@@ -241,13 +239,13 @@ class Tensor(Traced, result=True):
     # ------------------------------------------------------------------ changed in place
 
     def _write(self, name: str) -> Array:
-        """The raw array, for writing: stamps the version, refuses what would corrupt gradients."""
+        """The raw array, for writing: stamps the change, refuses what would corrupt gradients."""
         if self._node is not None and modes.grad_enabled:
             raise GraphError(
                 f"{name}: a tensor that requires grad cannot be changed in place while the tape "
                 "records; use tg.no_grad(), or an op that makes a new tensor"
             )
-        self._version[0] = tick()
+        stamp_change(self.data)
         return self.data
 
     def copy_(self, source: Any) -> Tensor:

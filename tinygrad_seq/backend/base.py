@@ -70,6 +70,12 @@ class Backend(ABC):
     def memory(self, device: Device) -> Memory:
         """What is in use on ``device``."""
 
+    def owner(self, array: Array) -> object:
+        """What holds the memory that ``array`` is a view of; ``array`` itself if it is no view."""
+        while isinstance(array.base, self.array_type):
+            array = array.base
+        return array
+
     def synchronize(self, device: Device) -> None:  # noqa: B027 - nothing to wait for is a fine default
         """Wait until everything queued on ``device`` has been computed."""
 
@@ -156,6 +162,11 @@ def as_device(device: str | Device | None) -> Device:
 def device_of(array: Array) -> Device:
     """The device that holds ``array``."""
     return backend_of(array).device_of(array)
+
+
+def owner(array: Array) -> object:
+    """What holds the memory that ``array`` is a view of; the same for all views of it."""
+    return backend_of(array).owner(array)
 
 
 def transfer(array: Array, device: Device) -> Array:

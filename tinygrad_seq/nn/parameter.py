@@ -22,7 +22,6 @@ class Parameter(Tensor):
     def __init__(self, data: Any, requires_grad: bool = True):
         source = data if isinstance(data, Tensor) else tensor(data)
         super().__init__(source.data)
-        self._version = source._version
         self.requires_grad = requires_grad
 
     def __repr__(self) -> str:
