@@ -109,6 +109,9 @@ def test_a_subclass_belongs_to_its_backend(tmp_path):
     mapped = np.memmap(tmp_path / "x", dtype=np.float32, mode="w+", shape=(3,))
     assert backend.is_array(mapped)
     assert backend.xp_of(mapped) is np
+    strict = backend.get_backend("strict")
+    derived = type("Derived", (strict.array_type,), {})(np.ones(3))
+    assert backend.backend_of(derived) is strict
 
 
 def test_synchronize_and_memory(device):

@@ -55,6 +55,7 @@ def test_known_entries():
         ("cumulative_sum", (0, 1), {}, "too many positional"),
         ("einsum", ("i,i", 0, 1), {"optimize": True}, None),
         ("can_cast", (0, 1), {"casting": "safe"}, None),
+        ("promote_types", (0, 1), {"whatever": "NumPy says"}, None),
         ("pi", (), {}, "cannot be called"),
     ],
 )

@@ -86,6 +86,7 @@ def test_conversion_says_what_to_do_instead(x):
         lambda x, h: h.__iadd__(x),
         lambda x, h: x.__setitem__(0, h[0]),
         lambda x, h: x.__setitem__(x > 1, h[0]),
+        lambda x, h: x.__setitem__(0, [1, 2, 3]),
         lambda x, h: x + h[:1, :1],
         lambda x, h: operator.add(x, [1, 2, 3]),
         lambda x, h: xp.maximum(x, [1, 2, 3]),
@@ -129,6 +130,7 @@ def test_numpy_functions_reach_cupys(x):
     "call",
     [
         lambda x: np.add.reduce(x),
+        lambda x: np.add.outer(x, x),
         lambda x: np.spacing(x),
         lambda x: np.vecdot(x, x),
         lambda x: np.nan_to_num(x, sparse=True),
@@ -141,6 +143,8 @@ def test_numpy_functions_reach_cupys(x):
 def test_numpy_functions_that_cupy_lacks_are_refused(x, call):
     with pytest.raises(TypeError):
         call(x)
+    with pytest.raises(TypeError, match=r"no implementation found for 'numpy.insert'"):
+        np.insert(x, 0, 1)
 
 
 class Foreign:
@@ -363,8 +367,22 @@ def test_in_place_and_out(x):
 
 
 def test_the_shape_can_be_set(x):
+    rows = x[1:]
     x.shape = (3, 2)
     np.testing.assert_array_equal(get(x), HOST.reshape(3, 2))
+    assert xp.shares_memory(x, rows)
+    with pytest.raises(AttributeError):
+        x.T.shape = (6,)
+
+
+def test_a_host_array_is_copied_to_the_device():
+    host = HOST.copy()
+    arrays = [xp.asarray(host, blocking=True), xp.array(host), xp.asarray([*host])]
+    host[:] = -1
+    for array in arrays:
+        np.testing.assert_array_equal(get(array), HOST)
+    with pytest.raises(ValueError, match="copy"):
+        xp.asarray(host, copy=False)
 
 
 def test_arrays_can_be_referred_to_weakly_but_not_hashed(x):
@@ -428,6 +446,7 @@ def test_indexing_agrees_with_numpy(x, key, place):
         ((slice(None), [3, -4]), (slice(None), [0, 2])),
         (([5, -1], [4, 7]), ([1, 1], [1, 1])),
         ((Ellipsis, [9]), (Ellipsis, [0])),
+        ((None, [2, -3]), (None, [0, 1])),
     ],
 )
 def test_index_arrays_wrap_around(x, key, wrapped):

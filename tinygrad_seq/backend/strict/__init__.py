@@ -39,6 +39,12 @@ class StrictBackend(Backend):
         host: np.ndarray = array.get()
         return host
 
+    def owner(self, array: Array) -> object:
+        host = array._host
+        while isinstance(host.base, np.ndarray):
+            host = host.base
+        return host
+
     def memory(self, device: Device) -> Memory:
         return Memory(used=None, pool=None, total=None)
 

@@ -162,8 +162,9 @@ class StrictArray:
 
     @shape.setter
     def shape(self, shape: tuple[int, ...]) -> None:
-        view = self._host.view()
-        view.shape = shape
+        view = self._host.reshape(shape)
+        if view.size and not np.may_share_memory(view, self._host):
+            raise AttributeError("incompatible shape for a non-contiguous array")
         self._host = view
 
     @property

@@ -26,11 +26,6 @@ def prepare(key: Any, shape: tuple[int, ...]) -> tuple[tuple[Any, ...], bool]:
             entries[i] = entry.astype(np.int32) if not entry.size else entry
         if isinstance(entries[i], np.ndarray):
             copied = True
-            if entries[i].dtype.kind not in "biu":
-                raise IndexError(
-                    "arrays used as indices must be of integer or boolean type. "
-                    f"(actual: {entries[i].dtype.type})"
-                )
     if copied:
         _wrap_around(entries, shape)
     return tuple(entries), copied

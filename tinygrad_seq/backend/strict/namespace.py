@@ -106,6 +106,8 @@ def _upload(section: str, name: str, function: Any, *args: Any, **kwargs: Any) -
     cupy_api.check_call(section, name, args, kwargs)
     kwargs.pop("blocking", None)
     obj, *rest = args
+    if kwargs.get("copy") is False and not isinstance(obj, StrictArray):
+        raise ValueError(f"{section}.{name}: a copy is needed to bring {type(obj)} to the device")
     return wrap(function(unwrap(obj, upload=True), *rest, **kwargs), (obj,))
 
 
