@@ -1,0 +1,47 @@
+"""The picture of a run."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tinygrad_seq.errors import DataError, MissingDependencyError
+from tinygrad_seq.viz.curves import Curves, plot_curves
+
+CURVES = Curves(
+    steps=[1, 2, 3], loss=[3.0, 2.5, 2.2], grad_norm=[1.0, 0.5, 0.2],
+    validation_steps=[0, 3], validation=[3.2, 2.3],
+    clip=0.5, baselines={"bigram": 2.4}, title="a run",
+)  # fmt: skip
+
+
+def test_a_picture_is_written(tmp_path):
+    pytest.importorskip("matplotlib")
+    plot_curves(CURVES, tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_curve_and_axis_is_labelled(tmp_path):
+    pytest.importorskip("matplotlib")
+    plot_curves(CURVES, tmp_path / "a.svg")
+    svg = (tmp_path / "a.svg").read_text()
+    axes = ("loss (nats per character)", "bits per character", "gradient norm", "step")
+    for words in (*axes, "training", "validation", "bigram: 2.400", "clipped at 0.5", "a run"):
+        assert f"<!-- {words} -->" in svg
+
+
+def test_nothing_to_draw_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no training steps"):
+        plot_curves(Curves([], [], []), tmp_path / "a.png")
+
+
+def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingDependencyError, match=r"tinygrad-seq\[plot\]"):
+        plot_curves(CURVES, tmp_path / "a.png")
+
+
+def test_matplotlib_is_imported_only_to_draw():
+    code = "import sys, tinygrad_seq.viz.curves; print('matplotlib' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
