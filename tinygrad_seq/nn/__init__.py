@@ -3,7 +3,12 @@
 from tinygrad_seq.nn import init
 from tinygrad_seq.nn.clip import clip_grad_norm_, clip_grad_value_
 from tinygrad_seq.nn.containers import ModuleDict, ModuleList, Sequential
+from tinygrad_seq.nn.dropout import Dropout
+from tinygrad_seq.nn.embedding import Embedding
+from tinygrad_seq.nn.linear import Linear
 from tinygrad_seq.nn.module import Module
+from tinygrad_seq.nn.normalization import LayerNorm
 from tinygrad_seq.nn.parameter import Parameter
+from tinygrad_seq.nn.recurrent import LSTM, RNN
 
 __all__ = [n for n in dir() if not n.startswith("_")]

@@ -96,7 +96,7 @@ class Sequential(_Numbered):
         named = len(modules) == 1 and isinstance(modules[0], Mapping)
         super().__init__(() if named else modules)  # type: ignore[arg-type]
         if named:
-            for name, module in modules[0].items():  # type: ignore[union-attr]
+            for name, module in modules[0].items():
                 self.register_module(name, self._check(module))
 
     def forward(self, x: Any) -> Any:
