@@ -29,7 +29,8 @@ def test_sequential_runs_in_order():
     assert list(m.state_dict()) == ["0.n", "1.n"]
     named = nn.Sequential({"one": Plus(1), "ten": Plus(10)})
     assert named(tg.tensor(0.0)).item() == 12
-    assert list(named.state_dict()) == ["one.n", "ten.n"] and named.one is named[0]
+    assert list(named.state_dict()) == ["one.n", "ten.n"]
+    assert named.one is named[0]
     assert nn.Sequential()(3) == 3
 
 
@@ -45,16 +46,21 @@ def test_repr_is_a_tree():
 def test_they_behave_as_lists(kind):
     made = [Plus(i) for i in range(5)]
     m, expected = kind(made), list(made)
-    assert len(m) == 5 and list(m) == expected and m[-1] is made[4] and made[2] in m
+    assert len(m) == 5
+    assert list(m) == expected
+    assert m[-1] is made[4]
+    assert made[2] in m
     for part in (slice(1, 4), slice(None, None, 2), slice(-2, None)):
-        assert type(m[part]) is type(m) and list(m[part]) == expected[part]
+        assert type(m[part]) is type(m)
+        assert list(m[part]) == expected[part]
     assert m[1:3][0] is made[1]
     six, seven, eight = Plus(6), Plus(7), Plus(8)
     m[1], expected[1] = six, six
     del m[0], expected[0]
     m.insert(2, seven)
     expected.insert(2, seven)
-    assert m.append(eight) is m and m.pop(0) is expected.pop(0)
+    assert m.append(eight) is m
+    assert m.pop(0) is expected.pop(0)
     expected.append(eight)
     del m[1:3], expected[1:3]
     assert list(m) == expected
@@ -64,7 +70,8 @@ def test_they_behave_as_lists(kind):
 
 def test_lists_add_up():
     a, b = nn.ModuleList([Plus(1)]), nn.ModuleList([Plus(2)])
-    assert numbers(a + b) == [1, 2] and len(a) == 1
+    assert numbers(a + b) == [1, 2]
+    assert len(a) == 1
     a += b
     assert numbers(a) == [1, 2]
 
@@ -74,9 +81,14 @@ def test_dict_behaves_as_a_dict():
     m = nn.ModuleDict({"a": one})
     m["b"] = two
     m.update({"c": Plus(3), "a": two})
-    assert list(m) == list(m.keys()) == ["a", "b", "c"] and numbers(m.values()) == [2, 2, 3]
-    assert dict(m.items())["b"] is two and "b" in m and "z" not in m and len(m) == 3
-    assert m.pop("b") is two and list(m) == ["a", "c"]
+    assert list(m) == list(m.keys()) == ["a", "b", "c"]
+    assert numbers(m.values()) == [2, 2, 3]
+    assert dict(m.items())["b"] is two
+    assert "b" in m
+    assert "z" not in m
+    assert len(m) == 3
+    assert m.pop("b") is two
+    assert list(m) == ["a", "c"]
     del m["a"]
     assert list(m.state_dict()) == ["c.n"]
     m.clear()

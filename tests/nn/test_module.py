@@ -55,9 +55,12 @@ def test_attributes_are_registered_by_what_they_are():
     m.plain = tg.ones(3)  # a tensor, but no parameter
     assert names(m.named_parameters()) == ["scale", "shift"]
     assert names(m.named_buffers()) == ["calls", "note"]
-    assert isinstance(m.scale, nn.Parameter) and m.scale.requires_grad and m.scale.is_leaf
+    assert isinstance(m.scale, nn.Parameter)
+    assert m.scale.requires_grad
+    assert m.scale.is_leaf
     del m.scale, m.calls
-    assert names(m.named_parameters()) == ["shift"] and names(m.named_buffers()) == ["note"]
+    assert names(m.named_parameters()) == ["shift"]
+    assert names(m.named_buffers()) == ["note"]
 
 
 def test_what_is_shared_is_given_once():
@@ -65,7 +68,8 @@ def test_what_is_shared_is_given_once():
     assert names(m.named_parameters()) == ["first.scale", "first.shift", "second.scale"]
     assert names(m.named_modules()) == ["", "first", "second"]
     assert names(m.named_children()) == ["first", "second"]
-    assert len(list(m.parameters())) == 3 and len(list(m.buffers())) == 4
+    assert len(list(m.parameters())) == 3
+    assert len(list(m.buffers())) == 4
     assert names(m.named_parameters(recurse=False)) == []
     assert names(m.named_modules(prefix="net")) == ["net", "net.first", "net.second"]
 
@@ -115,7 +119,9 @@ def test_load_state_dict_copies_and_converts(device):
     state = {k: v.to(dtype="float64") if v.dtype.kind == "f" else v
              for k, v in source.state_dict().items()}  # fmt: skip
     assert target.load_state_dict(state) == ([], [])
-    assert target.scale is held and held.requires_grad and held.dtype == np.float32
+    assert target.scale is held
+    assert held.requires_grad
+    assert held.dtype == np.float32
     assert held.tolist() == [1, 2, 3]
     source.scale.data[...] = 9
     assert held.tolist() == [1, 2, 3]
@@ -153,7 +159,8 @@ def test_wrong_shapes_alone_are_a_shape_error():
 def test_lenient_loading_reports_what_it_passed_over():
     m = Scale()
     result = m.load_state_dict({"scale": tg.zeros(3), "other": tg.zeros(1)}, strict=False)
-    assert result.missing_keys == ["shift", "calls"] and result.unexpected_keys == ["other"]
+    assert result.missing_keys == ["shift", "calls"]
+    assert result.unexpected_keys == ["other"]
     assert m.scale.tolist() == [0, 0, 0]
     with pytest.raises(ShapeError):  # a wrong shape is an error even so
         m.load_state_dict({"scale": tg.zeros(2)}, strict=False)
@@ -162,8 +169,10 @@ def test_lenient_loading_reports_what_it_passed_over():
 def test_train_and_eval_reach_every_module():
     m = Pair()
     assert m.training
-    assert m.eval() is m and not any(sub.training for sub in m.modules())
-    assert m.train() is m and all(sub.training for sub in m.modules())
+    assert m.eval() is m
+    assert not any(sub.training for sub in m.modules())
+    assert m.train() is m
+    assert all(sub.training for sub in m.modules())
     with pytest.raises(ArgumentError, match="train: expected True or False"):
         m.train("yes")
 
@@ -176,11 +185,15 @@ def test_to_keeps_parameters_and_takes_gradients_along(device):
     assert m.to(device, "float64") is m
     assert m.second.shift is m.first.shift  # still shared
     for name, p in m.named_parameters():
-        assert p is held[name] and p.requires_grad
-        assert str(p.device).startswith(device) and p.dtype == np.float64
-        assert str(p.grad.device).startswith(device) and p.grad.dtype == np.float64
+        assert p is held[name]
+        assert p.requires_grad
+        assert str(p.device).startswith(device)
+        assert p.dtype == np.float64
+        assert str(p.grad.device).startswith(device)
+        assert p.grad.dtype == np.float64
         np.testing.assert_array_equal(p.grad.numpy(), grads[name])
-    assert m.first.calls.dtype == np.int64 and m.first.note.dtype == np.float64
+    assert m.first.calls.dtype == np.int64
+    assert m.first.note.dtype == np.float64
     assert str(m.first.calls.device).startswith(device)
     m(tg.ones(3, device=device, dtype="float64")).sum().backward()  # and gradients go on adding up
     np.testing.assert_array_equal(m.first.scale.grad.numpy(), 2 * grads["first.scale"])
@@ -210,7 +223,8 @@ def test_requires_grad_and_zero_grad():
     assert all(p.grad.tolist() == [0, 0, 0] for p in m.parameters())
     m.zero_grad()
     assert all(p.grad is None for p in m.parameters())
-    assert m.requires_grad_(False) is m and not any(p.requires_grad for p in m.parameters())
+    assert m.requires_grad_(False) is m
+    assert not any(p.requires_grad for p in m.parameters())
     assert not m(tg.ones(3)).requires_grad
     assert all(p.requires_grad for p in m.requires_grad_().parameters())
 
@@ -235,7 +249,10 @@ def test_hooks_see_and_change_what_passes():
     seen = []
     with m.register_forward_hook(lambda *given: seen.append(given), with_kwargs=True):
         out = m(x=tg.ones(3))
-    assert len(seen) == 1 and seen[0][0] is m and seen[0][1] == () and seen[0][3] is out
+    assert len(seen) == 1
+    assert seen[0][0] is m
+    assert seen[0][1] == ()
+    assert seen[0][3] is out
     m(tg.ones(3))
     assert len(seen) == 1
     with m.register_forward_pre_hook(lambda mod, a, k: (a, {"x": k["x"] * 0}), with_kwargs=True):
@@ -249,25 +266,31 @@ def test_copies_keep_sharing_and_nothing_else(copied, device):
     m = Pair(device).eval()
     m.second.scale.requires_grad = False
     twin = copied(m)
-    assert twin.again is twin.first and twin.second.shift is twin.first.shift
-    assert type(twin.first.scale) is nn.Parameter and not twin.training
-    assert twin.first.scale.requires_grad and not twin.second.scale.requires_grad
+    assert twin.again is twin.first
+    assert twin.second.shift is twin.first.shift
+    assert type(twin.first.scale) is nn.Parameter
+    assert not twin.training
+    assert twin.first.scale.requires_grad
+    assert not twin.second.scale.requires_grad
     assert list(twin.state_dict()) == list(m.state_dict())
     assert twin.first.scale.device == m.first.scale.device
     with tg.no_grad():
         twin.first.scale.fill_(5)
         twin.first.note.fill_(5)
-    assert m.first.scale.tolist() == [2, 2, 2] and m.first.note.tolist() == [1, 1]
+    assert m.first.scale.tolist() == [2, 2, 2]
+    assert m.first.note.tolist() == [1, 1]
 
 
 def test_parameter_shares_memory_and_refuses_integers():
     array = np.ones(3)
     p = nn.Parameter(array)
-    assert p.data is array and p.requires_grad
+    assert p.data is array
+    assert p.requires_grad
     base = tg.ones(3)
     product = base * nn.Parameter(tg.ones(3))
     view = nn.Parameter(base)
-    assert isinstance(view * 2, tg.Tensor) and not isinstance(view * 2, nn.Parameter)
+    assert isinstance(view * 2, tg.Tensor)
+    assert not isinstance(view * 2, nn.Parameter)
     with tg.no_grad():
         view.fill_(0)  # the memory of base, which the product needs
     with pytest.raises(GraphError, match="changed in place"):
@@ -301,7 +324,7 @@ def test_a_forgotten_super_init_is_named():
 def test_missing_attributes_are_explained():
     m = Scale()
     with pytest.raises(ModuleError, match="Scale has no attribute 'sclae'; did you mean 'scale'"):
-        m.sclae
+        _ = m.sclae
     assert not hasattr(m, "weight")
     with pytest.raises(ModuleError, match="Module has no forward; define forward"):
         nn.Module()(3)
