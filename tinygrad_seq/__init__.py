@@ -14,6 +14,7 @@ from tinygrad_seq.backend import (
     synchronize,
 )
 from tinygrad_seq.errors import TinygradSeqError
+from tinygrad_seq.gradcheck import gradcheck, gradgradcheck
 from tinygrad_seq.nn.serialization import load, save
 from tinygrad_seq.ops import *  # noqa: F403
 from tinygrad_seq.ops import __all__ as _op_names

@@ -1,0 +1,207 @@
+"""``gradcheck``: is the gradient that the tape gives the derivative of what was computed?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_seq.backend import Generator
+from tinygrad_seq.errors import ArgumentError, GradcheckError, expect
+from tinygrad_seq.gradcheck.audit import Fault, gradient_faults, unsteady_values
+from tinygrad_seq.gradcheck.compare import Block, Tolerance, closer_look, first_look
+from tinygrad_seq.gradcheck.complex_step import complex_look, expect_analytic
+from tinygrad_seq.gradcheck.report import Entry, Report
+from tinygrad_seq.gradcheck.subject import Subject, Variable
+from tinygrad_seq.gradcheck.verdict import VERDICTS
+from tinygrad_seq.gradcheck.views import View, fast_views, full_views
+
+# (eps, atol, rtol) by the size of the coarsest input's dtype.
+_DEFAULTS = {8: (1e-6, 1e-7, 1e-5), 4: (5e-3, 1e-3, 1e-2), 2: (2e-2, 5e-2, 1e-1)}
+_COMPLEX = (1e-6, 1e-13, 1e-12)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to check; see ``gradcheck``."""
+
+    tol: Tolerance
+    fast: bool
+    complex_step: bool
+    seed: int
+    directions: int
+    nondet_tol: float
+    create_graph: bool
+
+
+def gradcheck(
+    fn: Callable[..., Any],
+    inputs: Any,
+    *,
+    eps: float | None = None,
+    atol: float | None = None,
+    rtol: float | None = None,
+    fast: bool = False,
+    complex_step: bool = False,
+    seed: int = 0,
+    raise_exception: bool = True,
+    params: Any = None,
+    promote: bool = True,
+    allow: Sequence[str] = (),
+    directions: int = 2,
+    generators: Iterable[Generator] = (),
+    nondet_tol: float = 1e-12,
+    create_graph: bool = True,
+    name: str = "gradcheck",
+) -> Report:
+    """Compare the gradient of ``fn(*inputs)`` with finite differences of it.
+
+    → a ``Report``: true if it passed, printed it shows the worst derivative. Otherwise raises
+    ``GradcheckError`` with the report in ``.report``, unless ``raise_exception`` is False.
+
+    Every floating input is checked, Tensor or array, and every floating output; integers and masks
+    are held constant. If ``fn`` is a module, a method of one, or a function that refers to one, its
+    parameters are checked too; ``params`` adds more (Tensors, pairs or a dict with names, a
+    module). ``fn`` must leave its inputs alone and take the same path every time. Random streams
+    (and ``generators``) and buffers start each run from the same state and are left as they were;
+    ``detach()`` answers every run with its values from the first, so truncated gradients pass.
+
+    An analytic derivative a and a numeric one n agree if |a − n| ≤ rtol·|n| + atol·max|n|, the
+    maximum over all derivatives of that output by that input (plus 10⁴ rounding errors of
+    the output). So neither the scale of inputs nor that of outputs matters. ``eps`` is the step of
+    the first difference, as a share of an element's magnitude or of the median magnitude of its
+    array, whichever is larger. What that leaves open is looked at with steps from 10⁻² to 10⁻¹⁰;
+    see numerical.py. Defaults in float64: eps 1e-6, atol 1e-7, rtol 1e-5.
+
+    fast: random projections instead of every element; ``directions`` of them from ``seed``.
+    complex_step: Im fn(x + ih)/h, exact to the last digits, for analytic functions.
+    promote: compute in float64 whatever the inputs' dtype. If False, check in their own dtype, with
+    defaults to suit it (float32: eps 5e-3, atol 1e-3, rtol 1e-2).
+    allow: verdicts that count as passed, such as ``("kink",)``.
+    nondet_tol: by how much two equal runs may differ, as a share of the largest value.
+    create_graph: also demand that the gradient recorded for higher derivatives is the same.
+    """
+    unknown = set(allow) - set(VERDICTS)
+    expect(not unknown, "gradcheck", f"allow among {VERDICTS}", sorted(unknown), ArgumentError)
+    expect(directions > 0, "gradcheck", "directions > 0", directions, ArgumentError)
+    subject = Subject(fn, inputs, params, promote, generators)
+    expect(subject.variables, "gradcheck", "an input that is floating", "none", ArgumentError)
+    tol = _tolerance(subject, complex_step, eps, atol, rtol)
+    options = Options(tol, fast, complex_step, seed, directions, nondet_tol, create_graph)
+    faults, entries = _examine(subject, options)
+    mode = "fast" if fast else "full"
+    report = Report(
+        entries=tuple(entries),
+        mode=f"{mode}, complex step" if complex_step else mode,
+        dtype=str(_coarsest(subject)),
+        seed=seed,
+        eps=tol.eps,
+        atol=tol.atol,
+        rtol=tol.rtol,
+        allow=tuple(allow),
+        faults=tuple(faults),
+        what=name,
+    )
+    if raise_exception and not report:
+        raise GradcheckError(str(report), report)
+    return report
+
+
+def _coarsest(subject: Subject) -> np.dtype[Any]:
+    return max((v.value.dtype for v in subject.variables), key=lambda d: float(np.finfo(d).eps))
+
+
+def _tolerance(
+    subject: Subject, complex_step: bool, eps: float | None, atol: float | None, rtol: float | None
+) -> Tolerance:
+    """What was asked for, and for the rest what suits the dtype."""
+    dtype = _coarsest(subject)
+    fits = not complex_step or dtype == np.float64
+    expect(fits, "gradcheck", "float64 for complex_step", dtype, ArgumentError)
+    chosen = _COMPLEX if complex_step else _DEFAULTS[min(dtype.itemsize, 8)]
+    given = [d if v is None else v for d, v in zip(chosen, (eps, atol, rtol), strict=True)]
+    ok = 0 < given[0] < 0.03 and given[1] >= 0 and given[2] >= 0
+    expect(ok, "gradcheck", "0 < eps < 0.03, atol ≥ 0, rtol ≥ 0", given, ArgumentError)
+    return Tolerance(*given, float(np.finfo(dtype).eps))
+
+
+def _examine(subject: Subject, options: Options) -> tuple[list[Fault], list[Entry]]:
+    tol = options.tol
+    centre = subject.first_run()
+    faults = unsteady_values(subject, centre, options.nondet_tol)
+    faults = faults or gradient_faults(
+        subject, options.seed, options.nondet_tol, tol.rtol, options.create_graph
+    )
+    if any(verdict == "nondeterministic" for verdict, _ in faults):
+        return faults, []  # differences of such a function mean nothing
+    if options.complex_step:
+        expect_analytic(subject, centre, tol.epsilon)
+    if options.fast:
+        views = fast_views(subject, centre, tol.epsilon, options.seed, options.directions)
+        tol = Tolerance(tol.eps, tol.atol + tol.rtol, 0.0, tol.epsilon)
+    else:
+        views = full_views(subject, centre, tol.epsilon)
+    entries: list[Entry] = []
+    for variable, view in zip(subject.variables, views, strict=True):
+        entries += _entries(subject, variable, view, tol, options)
+    return faults, entries
+
+
+def _entries(
+    subject: Subject, variable: Variable, view: View, tol: Tolerance, options: Options
+) -> list[Entry]:
+    """One entry per output."""
+    if options.complex_step:
+        blocks = complex_look(view, tol)
+        differing = [int((b.ratio() > 1).sum()) for b in blocks]
+    else:
+        blocks = first_look(view.analytic, view.line, view.rows, tol, view.typical)
+        differing = [int((b.ratio() > 1).sum()) for b in blocks]
+        closer_look(blocks, view.line, view.sizes, view.rows, tol)
+    return [
+        _entry(subject, o, variable, view, block, differing[o], options)
+        for o, block in enumerate(blocks)
+    ]
+
+
+def _entry(
+    subject: Subject, o: int, variable: Variable, view: View, block: Block, differing: int,
+    options: Options,
+) -> Entry:  # fmt: skip
+    (i, j), finding = block.worst()
+    verdict = "pass" if finding is None else finding.verdict
+    checked = block.analytic.size
+    common = {"output": subject.names[o], "input": variable.name, "checked": checked}
+    if not checked:
+        return Entry(verdict="pass", analytic=0.0, numeric=0.0, tolerance=0.0, uncertainty=0.0,
+                     step=0.0, **common)  # fmt: skip
+    if finding is None:
+        step = options.tol.eps * view.line(j).reach
+        found = (float(block.numeric[i, j]), float(block.noise[i, j]), step)
+    else:
+        found = (finding.numeric, finding.error, finding.step)
+    if verdict == "pass":
+        differing = 0
+    elif finding is not None and verdict in ("kink", "too noisy"):
+        differing = max(1, sum(f.verdict == verdict for f in block.findings.values()))
+    return Entry(
+        verdict=verdict,
+        analytic=float(block.analytic[i, j]),
+        numeric=found[0],
+        tolerance=float(block.tolerance[i, j]),
+        uncertainty=found[1],
+        step=found[2],
+        at_output=None if options.fast else _index(i, subject.shapes[o]),
+        at_input=None if options.fast else _index(j, variable.value.shape),
+        direction=j if options.fast else None,
+        differing=differing,
+        epsilon=options.tol.epsilon,
+        note="" if finding is None else finding.note,
+        **common,
+    )
+
+
+def _index(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(flat, shape))

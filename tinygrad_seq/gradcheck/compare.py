@@ -1,0 +1,163 @@
+"""Comparing a whole block of derivatives: a cheap first look, and a closer one where needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinygrad_seq.gradcheck.numerical import Line, Stencil, central, ladder_of, survey
+from tinygrad_seq.gradcheck.verdict import VERDICTS, Finding, judge, settled
+
+# A gap between the slopes of the two sides that is worth a closer look, as a share of the slope.
+_GAP = 1e-2
+# The tolerance where derivatives vanish: this many rounding errors of the function's value.
+_FLOOR = 1e4
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """``rtol`` as a share of the derivative, ``atol`` as a share of the largest one in its block.
+
+    Both are relative, so that the check means the same for an output in nanometres.
+    """
+
+    eps: float
+    atol: float
+    rtol: float
+    epsilon: float
+
+    def of(self, numeric: np.ndarray, largest: np.ndarray, floor: np.ndarray) -> np.ndarray:
+        """How far analytic and numeric derivatives may be apart."""
+        known = np.where(np.isfinite(numeric), np.abs(numeric), 0.0)
+        tolerance: np.ndarray = self.rtol * known + self.atol * largest + floor
+        return tolerance
+
+
+@dataclass
+class Block:
+    """Derivatives of one output (rows) by one input (columns), or of one pair of projections."""
+
+    analytic: np.ndarray
+    numeric: np.ndarray
+    gap: np.ndarray
+    noise: np.ndarray
+    tolerance: np.ndarray
+    findings: dict[tuple[int, int], Finding] = field(default_factory=dict)
+
+    def ratio(self) -> np.ndarray:
+        """How many tolerances each pair is apart; infinite where one is not finite."""
+        with np.errstate(all="ignore"):
+            ratio = np.abs(self.analytic - self.numeric) / self.tolerance
+        ratio = np.where(self.analytic == self.numeric, 0.0, ratio)
+        bad = ~np.isfinite(self.numeric) | ~np.isfinite(self.analytic)
+        return np.where(bad, np.inf, np.nan_to_num(ratio, nan=np.inf, posinf=np.inf))
+
+    def open(self) -> np.ndarray:
+        """Where the first look does not settle it: apart, too noisy to tell, or a kink."""
+        still = (self.numeric == 0) & (self.gap == 0) & (self.analytic == 0)
+        blunt = self.noise > self.tolerance
+        bent = self.gap > _GAP * np.abs(self.numeric) + 10 * self.tolerance + 4 * self.noise
+        unknown = ~np.isfinite(self.gap)
+        unsettled: np.ndarray = ((self.ratio() > 1) | blunt | bent | unknown) & ~still
+        return unsettled
+
+    def put(self, i: int, j: int, finding: Finding) -> None:
+        """Keep a finding; its numeric value is better than that of the first look."""
+        self.findings[i, j] = finding
+        self.numeric[i, j] = finding.numeric
+
+    def worst(self) -> tuple[tuple[int, int], Finding | None]:
+        """The element that says most about this block, and what was found out about it."""
+        for verdict in VERDICTS[:-1]:
+            found = [(at, f) for at, f in self.findings.items() if f.verdict == verdict]
+            if found:
+                ratio = self.ratio()
+                return max(found, key=lambda item: ratio[item[0]])
+        if not self.analytic.size:
+            return (-1, -1), None
+        row, column = np.unravel_index(int(np.argmax(self.ratio())), self.analytic.shape)
+        at = (int(row), int(column))
+        return at, self.findings.get(at)
+
+
+Lines = Callable[[int], Line]
+
+
+def first_look(
+    analytic: np.ndarray,
+    lines: Lines,
+    rows: list[slice],
+    tol: Tolerance,
+    typical: np.ndarray | None = None,
+) -> list[Block]:
+    """One central difference per column → a block for each slice of rows.
+
+    ``typical`` gives, for each row and column, the magnitude that ``atol`` is a share of; without
+    it that is the largest derivative in the block.
+    """
+    numeric, gap, noise, floor = (np.zeros(analytic.shape) for _ in range(4))
+    for j in range(analytic.shape[1]):
+        line = lines(j)
+        h = tol.eps * line.reach
+        numeric[:, j], gap[:, j] = central(line, h)
+        noise[:, j] = line.noise(numeric[:, j], h)
+        floor[:, j] = _FLOOR * tol.epsilon * line.size / line.reach
+    blocks = []
+    for part in rows:
+        a, n = analytic[part], numeric[part]
+        # The smaller of both, so that one wild value cannot widen its own tolerance.
+        largest = np.minimum(_largest(a), _largest(n)) if typical is None else typical[part]
+        tolerance = tol.of(n, largest, floor[part].max(axis=0, initial=0.0))
+        blocks.append(Block(a, n, gap[part], noise[part], tolerance))
+    return blocks
+
+
+def _largest(values: np.ndarray) -> np.ndarray:
+    return np.asarray(np.abs(values[np.isfinite(values)]).max(initial=0.0))
+
+
+def closer_look(
+    blocks: list[Block], lines: Lines, sizes: np.ndarray, rows: list[slice], tol: Tolerance
+) -> None:
+    """Judge what the first look left open, the worst columns first.
+
+    A block that is known to be wrong is not looked at further. ``sizes`` are the magnitudes of
+    the elements that the columns move.
+    """
+    opened = [block.open() for block in blocks]
+    ratio = [np.where(o, b.ratio(), -1) for o, b in zip(opened, blocks, strict=True)]
+    order = np.argsort(-np.concatenate(ratio).max(axis=0, initial=-1), kind="stable")
+    for j in map(int, order):
+        todo = [
+            (block, int(i), part.start + int(i))
+            for block, o, part in zip(blocks, opened, rows, strict=True)
+            if not any(f.verdict == "wrong" for f in block.findings.values())
+            for i in np.flatnonzero(o[:, j])
+        ]
+        if todo:
+            line = lines(j)
+            _judge_column(j, todo, line, ladder_of(line, tol.eps, float(sizes[j])))
+
+
+def _judge_column(
+    j: int, todo: list[tuple[Block, int, int]], line: Line, ladder: list[float]
+) -> None:
+    """Put the findings on the open elements of one column into their blocks."""
+    stencils: dict[int, list[Stencil]] = {row: [] for _, _, row in todo}
+    for h, values, noise in survey(line, ladder):
+        left = []
+        for block, i, row in todo:
+            stencil = Stencil(h, values[row], float(noise[row]))
+            stencils[row].append(stencil)
+            if settled(block.analytic[i, j], stencil, block.tolerance[i, j]):
+                block.put(i, j, Finding("pass", stencil.slope, stencil.error, h))
+            else:
+                left.append((block, i, row))
+        todo = left
+        if not todo:
+            return
+    for block, i, row in todo:
+        analytic, tolerance = float(block.analytic[i, j]), float(block.tolerance[i, j])
+        block.put(i, j, judge(analytic, stencils[row], tolerance))

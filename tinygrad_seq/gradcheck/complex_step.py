@@ -1,0 +1,59 @@
+"""The complex step: derivatives to the last digits, for functions that are analytic.
+
+f(x + ih) = f(x) + ih·f'(x) − …, so Im f(x + ih)/h is f'(x) without any subtraction: h = 1e-20 gives
+neither truncation nor cancellation (Squire and Trapp 1998, doi:10.1137/S003614459631241X). It holds
+only where the function is analytic: |x|, maxima and comparisons are not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygrad_seq.errors import ArgumentError, expect
+from tinygrad_seq.gradcheck.compare import Block, Tolerance
+from tinygrad_seq.gradcheck.numerical import Line, central
+from tinygrad_seq.gradcheck.subject import Subject
+from tinygrad_seq.gradcheck.verdict import Finding
+from tinygrad_seq.gradcheck.views import View, mover, signed
+
+STEP = 1e-20
+
+
+def expect_analytic(subject: Subject, centre: np.ndarray, epsilon: float) -> None:
+    """Raise unless the complex step agrees roughly with a real one in a random direction."""
+    rng = np.random.default_rng(0)
+    for k, variable in enumerate(subject.variables):
+        direction = signed(rng, variable.value.size) * variable.scale
+        line = Line(mover(subject, k, direction), centre, 1.0, np.abs(centre), epsilon)
+        real, _ = central(line, 1e-6)
+        step = line.at(1j * STEP).imag / STEP
+        largest = max(np.abs(real).max(initial=0.0), np.abs(step).max(initial=0.0))
+        ok = np.abs(real - step).max(initial=0.0) <= 1e-3 * largest + 1e-6 * np.abs(centre).max()
+        what = "complex_step of a function that is analytic"
+        expect(ok, "gradcheck", what, f"one that is not, by {variable.name}", ArgumentError)
+
+
+def complex_look(view: View, tol: Tolerance) -> list[Block]:
+    """Im f(x + ih)/h per column → a block per output; nothing is left open."""
+    numeric = np.zeros_like(view.analytic)
+    floor = np.zeros_like(view.analytic)
+    for j in range(view.analytic.shape[1]):
+        line = view.line(j)
+        h = STEP * line.reach
+        numeric[:, j] = line.at(1j * h).imag / h
+        floor[:, j] = 4 * line.epsilon * line.size / line.reach
+    blocks = []
+    for part in view.rows:
+        a, n = view.analytic[part], numeric[part]
+        if view.typical is None:
+            largest = np.asarray(np.abs(n[np.isfinite(n)]).max(initial=0.0))
+        else:
+            largest = view.typical[part]
+        tolerance = tol.of(n, largest, floor[part].max(axis=0, initial=0.0))
+        zero = np.zeros_like(n)
+        block = Block(a, n, zero, zero, tolerance)
+        for i, j in np.argwhere(block.ratio() > 1):
+            h = STEP * view.line(int(j)).reach
+            block.findings[int(i), int(j)] = Finding("wrong", float(n[i, j]), 0.0, h)
+        blocks.append(block)
+    return blocks

@@ -1,0 +1,86 @@
+"""``gradgradcheck``: is the derivative of the gradient right?"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_seq.autograd import Tensor, grad
+from tinygrad_seq.backend import transfer, xp_of
+from tinygrad_seq.errors import expect
+from tinygrad_seq.gradcheck.check import gradcheck
+from tinygrad_seq.gradcheck.report import Report
+from tinygrad_seq.gradcheck.subject import Subject, argument_names, floating
+
+
+def gradgradcheck(
+    fn: Callable[..., Any],
+    inputs: Any,
+    grad_outputs: Any = None,
+    *,
+    seed: int = 0,
+    params: Any = None,
+    promote: bool = True,
+    **options: Any,
+) -> Report:
+    """Compare second derivatives of ``fn(*inputs)`` with finite differences of its gradient.
+
+    What is checked is the map (inputs, parameters, v) → Σ v·∂outputs/∂(inputs, parameters), with
+    v = ``grad_outputs`` (random from ``seed`` by default): its derivatives by the inputs and
+    parameters are second derivatives of ``fn``, those by v are the gradient again, now by way of
+    ``create_graph``. The options are those of ``gradcheck``.
+    """
+    subject = Subject(fn, inputs, params, promote)
+    subject.first_run()
+    args = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+    options = {"create_graph": False, "name": "gradgradcheck", **options}
+    gradient = _gradient(subject, len(args))
+    vs = _weights(subject, grad_outputs, seed)
+    return gradcheck(gradient, [*args, *vs], seed=seed, params=params, promote=promote, **options)
+
+
+def _gradient(subject: Subject, count: int) -> Callable[..., Any]:
+    """(inputs, v) → Σ v·∂outputs/∂x for every variable x of ``subject``, recorded."""
+    places = [v.place for v in subject.variables]
+
+    def gradient(*args: Any) -> list[Tensor]:
+        outputs = list(floating(subject.fn(*args[:count])))
+        xs = [args[p] if isinstance(p, int) else p for p in places]
+        live = [(o, v) for o, v in zip(outputs, args[count:], strict=True) if o.requires_grad]
+        found: Sequence[Any] = [None] * len(xs)
+        if live:
+            found = grad([o for o, _ in live], xs, [v for _, v in live], create_graph=True,
+                         allow_unused=True)  # fmt: skip
+        return [zeros_like(x) if g is None else g for g, x in zip(found, xs, strict=True)]
+
+    names = [*argument_names(subject.fn, count), *(f"grad_{n}" for n in subject.names)]
+    kind = inspect.Parameter.POSITIONAL_ONLY
+    gradient.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(name, kind) for name in names]
+    )
+    gradient.__wrapped__ = subject.fn  # type: ignore[attr-defined] # its modules are ours
+    return gradient
+
+
+def _weights(subject: Subject, given: Any, seed: int) -> list[Tensor]:
+    """``grad_outputs`` as Tensors that fit the outputs."""
+    device = subject.variables[0].device
+    if given is None:
+        rng = np.random.default_rng(seed)
+        return [
+            Tensor(transfer(rng.standard_normal(shape).astype(dtype), device))
+            for shape, dtype in zip(subject.shapes, subject.dtypes, strict=True)
+        ]
+    vs = [given] if not isinstance(given, (tuple, list)) else list(given)
+    vs = [v if isinstance(v, Tensor) else Tensor(v) for v in vs]
+    shapes = [v.shape for v in vs]
+    expect(shapes == subject.shapes, "gradgradcheck", f"grad_outputs {subject.shapes}", shapes)
+    return vs
+
+
+def zeros_like(x: Tensor) -> Tensor:
+    """Zeros beside ``x``."""
+    return Tensor(xp_of(x.data).zeros_like(x.data))

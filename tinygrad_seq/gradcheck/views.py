@@ -1,0 +1,139 @@
+"""The two ways to look at a Jacobian: element by element, or through random projections.
+
+Full mode moves each element by itself. Fast mode compares uᵀJv with random u and v: one backward
+pass and two evaluations whatever the size. The entries of u and v have random signs and magnitudes
+in [½, 3/2]: signs, because non-negative directions see errors of one sign only through their sum's
+accidents; magnitudes off zero, so that no single element escapes, and continuous, so that two
+wrong elements do not cancel exactly.
+
+The typical size of uᵀJv is the Frobenius norm of J, which ‖Jᵀu‖ estimates; the tolerance is a share
+of that and so does not swell with the number of elements. An error matrix E shows as uᵀEv, nearly
+normal with deviation ‖E‖. It is missed when that falls below the tolerance τ‖J‖, with probability
+about 0.8·τ‖J‖/‖E‖ per direction, to the power of the number of directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinygrad_seq.gradcheck.analytic import host, jacobian_rows, pulled
+from tinygrad_seq.gradcheck.numerical import Line
+from tinygrad_seq.gradcheck.subject import Subject
+
+
+@dataclass(frozen=True)
+class View:
+    """Derivatives by one variable: columns that a line can be drawn along, rows per output."""
+
+    analytic: np.ndarray
+    line: Callable[[int], Line]
+    rows: list[slice]
+    #: the magnitude of what each column moves
+    sizes: np.ndarray
+    #: what ``atol`` is a share of, if not the largest derivative of each block
+    typical: np.ndarray | None = None
+
+
+def full_views(subject: Subject, centre: np.ndarray, epsilon: float) -> list[View]:
+    """Every element of every variable against every element of every output."""
+    return [
+        _full_view(subject, k, rows, centre, epsilon)
+        for k, rows in enumerate(jacobian_rows(subject))
+    ]
+
+
+def _full_view(
+    subject: Subject, k: int, analytic: np.ndarray, centre: np.ndarray, epsilon: float
+) -> View:
+    value, scale = subject.variables[k].value, subject.variables[k].scale
+    size = np.abs(centre) * subject.coarseness(epsilon)
+
+    def line(j: int) -> Line:
+        direction = np.zeros(value.size)
+        direction[j] = 1.0
+        return Line(mover(subject, k, direction), centre, float(scale[j]), size, epsilon)
+
+    sizes = np.abs(value.astype(np.float64)).ravel()
+    return View(analytic, line, subject.slices, sizes)
+
+
+def mover(subject: Subject, k: int, direction: np.ndarray) -> Callable[[complex], np.ndarray]:
+    """t → all outputs with variable k moved by t·direction."""
+    value = subject.variables[k].value
+
+    def at(t: complex) -> np.ndarray:
+        point = subject.point
+        moved = (value.astype(np.float64).ravel() + t * direction).reshape(value.shape)
+        point[k] = moved if isinstance(t, complex) else moved.astype(value.dtype)
+        return subject.evaluate(point)
+
+    return at
+
+
+def fast_views(
+    subject: Subject, centre: np.ndarray, epsilon: float, seed: int, directions: int
+) -> list[View]:
+    """``directions`` projections of every output by every variable."""
+    us, vs = _directions(subject, seed, directions)
+    pulls = [[host(pulled(subject, w), subject.point) for w in _one_by_one(u)] for u in us]
+    views = []
+    for k, variable in enumerate(subject.variables):
+        moves = [v[k] * variable.scale for v in vs]
+        analytic = np.array(
+            [[per_output[o][k] @ move for per_output, move in zip(pulls, moves, strict=True)]
+             for o in range(len(subject.names))]
+        )  # fmt: skip
+        typical = np.array(
+            [[np.linalg.norm(per_output[o][k] * variable.scale) for per_output in pulls]
+             for o in range(len(subject.names))]
+        )  # fmt: skip
+        line = _projected(subject, k, us, moves, centre, epsilon)
+        rows = [slice(o, o + 1) for o in range(len(subject.names))]
+        views.append(View(analytic, line, rows, np.ones(directions), typical))
+    return views
+
+
+def _projected(
+    subject: Subject, k: int, us: list[list[np.ndarray]], moves: list[np.ndarray],
+    centre: np.ndarray, epsilon: float,
+) -> Callable[[int], Line]:  # fmt: skip
+    parts = subject.slices
+    size = np.abs(centre) * subject.coarseness(epsilon)
+
+    def line(d: int) -> Line:
+        raw = Line(mover(subject, k, moves[d]), centre, 1.0, size, epsilon)
+
+        def project(values: np.ndarray) -> np.ndarray:
+            return np.array([u @ values[p] for u, p in zip(us[d], parts, strict=True)])
+
+        finite = np.where(np.isfinite(size), size, 0.0)
+        sizes = [np.linalg.norm(u * finite[p]) for u, p in zip(us[d], parts, strict=True)]
+        return Line(lambda t: project(raw(t)), project(raw.start), 1.0, np.array(sizes), epsilon)
+
+    return line
+
+
+def _directions(
+    subject: Subject, seed: int, count: int
+) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]]]:
+    """For each direction u per output and v per variable."""
+    us, vs = [], []
+    for d in range(count):
+        rng = np.random.default_rng([seed, d])
+        us.append([signed(rng, int(np.prod(shape))) for shape in subject.shapes])
+        vs.append([signed(rng, v.value.size) for v in subject.variables])
+    return us, vs
+
+
+def signed(rng: np.random.Generator, n: int) -> np.ndarray:
+    """n numbers of random sign with magnitudes uniform in [½, 3/2]."""
+    direction: np.ndarray = rng.uniform(0.5, 1.5, n) * rng.choice([-1.0, 1.0], n)
+    return direction
+
+
+def _one_by_one(u: list[np.ndarray]) -> list[list[np.ndarray | None]]:
+    """Weights that let one output at a time take part."""
+    return [[w if i == o else None for i, w in enumerate(u)] for o in range(len(u))]
