@@ -26,7 +26,7 @@ class Adam(Optimizer):
     default ε, the first step for g = 1e-6 is 3.16e-4·lr in place of 0.990·lr.
     """
 
-    buffers = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    kept = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
     #: whether weight decay shrinks the parameter directly instead of going through the averages
     decoupled = False
 
@@ -66,6 +66,7 @@ class Adam(Optimizer):
         """
         xp, s = xp_of(p), self.scratch(p)
         lr, (b1, b2), eps = group["lr"], group["betas"], group["eps"]
+        step = state["step"] = state.get("step", 0) + 1
         if self.decoupled and group["weight_decay"]:
             p *= 1 - lr * group["weight_decay"]
         g = self.decayed(p, g, group, 0 if self.decoupled else group["weight_decay"])
@@ -85,7 +86,7 @@ class Adam(Optimizer):
             xp.maximum(largest, v, out=largest)
             v = largest
 
-        root = math.sqrt(1 - b2 ** state["step"])
+        root = math.sqrt(1 - b2**step)
         if group["eps_inside"]:
             xp.add(v, eps, out=s)
             xp.sqrt(s, out=s)
@@ -93,7 +94,7 @@ class Adam(Optimizer):
             xp.sqrt(v, out=s)
             s += eps * root
         xp.divide(m, s, out=s)
-        s *= lr * root / (1 - b1 ** state["step"])
+        s *= lr * root / (1 - b1**step)
         p -= s
 
 

@@ -31,7 +31,7 @@ def checked_groups(op: str, state: Any, held: Sequence[Mapping[str, Any]]) -> li
 
 
 def checked_state(
-    op: str, state: Any, params: Sequence[Tensor], buffers: Sequence[str]
+    op: str, state: Any, params: Sequence[Tensor], kept: Sequence[str]
 ) -> dict[Tensor, dict[str, Any]]:
     """The state of each parameter, copied, on its device and in its dtype."""
     expect(isinstance(state, Mapping), op, "a mapping as 'state'", type(state).__name__, StateError)
@@ -39,12 +39,13 @@ def checked_state(
     for key, entry in state.items():
         known = str(key).isdecimal() and int(key) < len(params)
         expect(known, op, f"parameter numbers below {len(params)}", repr(key), StateError)
-        unknown = sorted(set(entry) - {"step", *buffers})
+        given = {name: value for name, value in entry.items() if value is not None}
         where = f"parameter {key}"
-        expect(not unknown and "step" in entry, op, f"{where}: 'step' and {list(buffers)}",
-               sorted(entry), StateError)  # fmt: skip
+        counted = "step" in given or "step" not in kept or not given
+        ok = counted and set(given) <= set(kept)
+        expect(ok, op, f"{where}: {', '.join(kept)}", sorted(given), StateError)
         p = params[int(key)]
-        loaded[p] = {name: _taken(op, f"{where}: {name}", entry[name], name, p) for name in entry}
+        loaded[p] = {name: _taken(op, f"{where}: {name}", given[name], name, p) for name in given}
     return loaded
 
 

@@ -27,13 +27,13 @@ class Optimizer(ABC):
     there (``param_groups[0]["lr"] = 1e-4``) counts from the next step on.
     """
 
-    #: what the optimiser keeps for each parameter: names of arrays of the parameter's shape
-    buffers: tuple[str, ...] = ()
+    #: what is kept for each parameter: ``"step"``, a count, or names of arrays of its shape
+    kept: tuple[str, ...] = ()
 
     def __init__(self, params: Params, defaults: Mapping[str, Any]):
         self.defaults = {k: _plain(v) for k, v in defaults.items()}
         self.param_groups: list[Group] = []
-        #: parameter → its buffers by name, and ``"step"``, how often it was updated
+        #: parameter → what is kept for it
         self.state: dict[Tensor, dict[str, Any]] = {}
         self._scratch: dict[Any, Array] = {}
         name = type(self).__name__
@@ -110,8 +110,7 @@ class Optimizer(ABC):
 
     def _state_of(self, p: Tensor) -> dict[str, Any]:
         """The state of ``p``, where ``p`` is now: it may have been moved or converted."""
-        state = self.state.setdefault(p, {"step": 0})
-        state["step"] += 1
+        state = self.state.setdefault(p, {})
         for name, held in state.items():
             if isinstance(held, Tensor) and (
                 held.dtype != p.dtype or device_of(held.data) != device_of(p.data)
@@ -172,7 +171,7 @@ class Optimizer(ABC):
         for group in groups:
             self.check(group)
         params = [p for p, _ in self._params()]
-        loaded = checked_state(name, state["state"], params, self.buffers)
+        loaded = checked_state(name, state["state"], params, self.kept)
         for held, new in zip(self.param_groups, groups, strict=True):
             held.update(new)
         self.state = dict(loaded)

@@ -22,7 +22,7 @@ class SGD(Optimizer):
     PyTorch's form, where lr stands outside the momentum.
     """
 
-    buffers = ("momentum_buffer",)
+    kept = ("momentum_buffer",)
 
     def __init__(
         self,
