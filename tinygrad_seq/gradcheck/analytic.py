@@ -15,7 +15,10 @@ Weights = Sequence["np.ndarray | None"]
 
 
 def pull(
-    outputs: Sequence[Tensor], leaves: Sequence[Tensor], weights: Weights, create_graph: bool = False
+    outputs: Sequence[Tensor],
+    leaves: Sequence[Tensor],
+    weights: Weights,
+    create_graph: bool = False,
 ) -> list[Tensor | None]:
     """Σ weights · ∂outputs/∂leaves; an output whose weight is None takes no part."""
     pairs = [(o, w) for o, w in zip(outputs, weights, strict=True)

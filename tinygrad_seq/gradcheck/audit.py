@@ -64,7 +64,9 @@ def _recorded_faults(
     try:
         recorded = host(pulled(subject, weights, create_graph=True), subject.point)
     except Exception as error:  # whatever a rule does when it meets Tensors is the finding
-        return [("wrong", f"backward with create_graph=True raised {type(error).__name__}: {error}")]
+        return [
+            ("wrong", f"backward with create_graph=True raised {type(error).__name__}: {error}")
+        ]
     for variable, a, b in zip(subject.variables, plain, recorded, strict=True):
         at = _apart(a, b, rtol)
         if at is not None:

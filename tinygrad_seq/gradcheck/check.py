@@ -16,7 +16,7 @@ from tinygrad_seq.gradcheck.complex_step import complex_look, expect_analytic
 from tinygrad_seq.gradcheck.report import Entry, Report
 from tinygrad_seq.gradcheck.subject import Subject, Variable
 from tinygrad_seq.gradcheck.verdict import VERDICTS
-from tinygrad_seq.gradcheck.views import View, fast_views, full_views
+from tinygrad_seq.gradcheck.views import fast_views, full_views
 
 # (eps, atol, rtol) by the size of the coarsest input's dtype.
 _DEFAULTS = {8: (1e-6, 1e-7, 1e-5), 4: (5e-3, 1e-3, 1e-2), 2: (2e-2, 5e-2, 1e-1)}
@@ -121,10 +121,13 @@ def _tolerance(
     fits = not complex_step or dtype == np.float64
     expect(fits, "gradcheck", "float64 for complex_step", dtype, ArgumentError)
     chosen = _COMPLEX if complex_step else _DEFAULTS[min(dtype.itemsize, 8)]
-    given = [d if v is None else v for d, v in zip(chosen, (eps, atol, rtol), strict=True)]
-    ok = 0 < given[0] < 0.03 and given[1] >= 0 and given[2] >= 0
-    expect(ok, "gradcheck", "0 < eps < 0.03, atol ≥ 0, rtol ≥ 0", given, ArgumentError)
-    return Tolerance(*given, float(np.finfo(dtype).eps))
+    eps = chosen[0] if eps is None else eps
+    atol = chosen[1] if atol is None else atol
+    rtol = chosen[2] if rtol is None else rtol
+    ok = 0 < eps < 0.03 and atol >= 0 and rtol >= 0
+    got = f"{eps}, {atol}, {rtol}"
+    expect(ok, "gradcheck", "0 < eps < 0.03, atol ≥ 0, rtol ≥ 0", got, ArgumentError)
+    return Tolerance(eps, atol, rtol, float(np.finfo(dtype).eps))
 
 
 def _examine(subject: Subject, options: Options) -> tuple[list[Fault], list[Entry]]:
@@ -145,61 +148,35 @@ def _examine(subject: Subject, options: Options) -> tuple[list[Fault], list[Entr
         views = full_views(subject, centre, tol.epsilon)
     entries: list[Entry] = []
     for variable, view in zip(subject.variables, views, strict=True):
-        entries += _entries(subject, variable, view, tol, options)
+        if options.complex_step:
+            blocks = complex_look(view, tol)
+        else:
+            blocks = first_look(view.analytic, view.line, view.rows, tol, view.typical)
+            closer_look(blocks, view.line, view.sizes, view.rows, tol)
+        entries += [_entry(subject, o, variable, block, options) for o, block in enumerate(blocks)]
     return faults, entries
 
 
-def _entries(
-    subject: Subject, variable: Variable, view: View, tol: Tolerance, options: Options
-) -> list[Entry]:
-    """One entry per output."""
-    if options.complex_step:
-        blocks = complex_look(view, tol)
-        differing = [int((b.ratio() > 1).sum()) for b in blocks]
-    else:
-        blocks = first_look(view.analytic, view.line, view.rows, tol, view.typical)
-        differing = [int((b.ratio() > 1).sum()) for b in blocks]
-        closer_look(blocks, view.line, view.sizes, view.rows, tol)
-    return [
-        _entry(subject, o, variable, view, block, differing[o], options)
-        for o, block in enumerate(blocks)
-    ]
-
-
-def _entry(
-    subject: Subject, o: int, variable: Variable, view: View, block: Block, differing: int,
-    options: Options,
-) -> Entry:  # fmt: skip
-    (i, j), finding = block.worst()
-    verdict = "pass" if finding is None else finding.verdict
-    checked = block.analytic.size
-    common = {"output": subject.names[o], "input": variable.name, "checked": checked}
-    if not checked:
-        return Entry(verdict="pass", analytic=0.0, numeric=0.0, tolerance=0.0, uncertainty=0.0,
-                     step=0.0, **common)  # fmt: skip
-    if finding is None:
-        step = options.tol.eps * view.line(j).reach
-        found = (float(block.numeric[i, j]), float(block.noise[i, j]), step)
-    else:
-        found = (finding.numeric, finding.error, finding.step)
-    if verdict == "pass":
-        differing = 0
-    elif finding is not None and verdict in ("kink", "too noisy"):
-        differing = max(1, sum(f.verdict == verdict for f in block.findings.values()))
+def _entry(subject: Subject, o: int, variable: Variable, block: Block, options: Options) -> Entry:
+    if not block.analytic.size:
+        return Entry(subject.names[o], variable.name, "pass", 0.0, 0.0, 0.0, 0.0, 0.0, checked=0)
+    (i, j), found = block.worst()
     return Entry(
-        verdict=verdict,
+        output=subject.names[o],
+        input=variable.name,
+        verdict=found.verdict,
         analytic=float(block.analytic[i, j]),
-        numeric=found[0],
+        numeric=found.numeric,
         tolerance=float(block.tolerance[i, j]),
-        uncertainty=found[1],
-        step=found[2],
+        uncertainty=found.error,
+        step=found.step,
         at_output=None if options.fast else _index(i, subject.shapes[o]),
         at_input=None if options.fast else _index(j, variable.value.shape),
         direction=j if options.fast else None,
-        differing=differing,
+        checked=block.analytic.size,
+        differing=0 if found.verdict == "pass" else block.count(found.verdict),
         epsilon=options.tol.epsilon,
-        note="" if finding is None else finding.note,
-        **common,
+        note=found.note,
     )
 
 

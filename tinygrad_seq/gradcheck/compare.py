@@ -28,12 +28,6 @@ class Tolerance:
     rtol: float
     epsilon: float
 
-    def of(self, numeric: np.ndarray, largest: np.ndarray, floor: np.ndarray) -> np.ndarray:
-        """How far analytic and numeric derivatives may be apart."""
-        known = np.where(np.isfinite(numeric), np.abs(numeric), 0.0)
-        tolerance: np.ndarray = self.rtol * known + self.atol * largest + floor
-        return tolerance
-
 
 @dataclass
 class Block:
@@ -43,8 +37,22 @@ class Block:
     numeric: np.ndarray
     gap: np.ndarray
     noise: np.ndarray
-    tolerance: np.ndarray
+    #: the part of the tolerance that does not grow with the derivative itself
+    margin: np.ndarray
+    rtol: float
+    #: the step that each column was moved by at first
+    steps: list[float]
     findings: dict[tuple[int, int], Finding] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        #: how many elements the first look found apart
+        self.apart = int((self.ratio() > 1).sum())
+
+    @property
+    def tolerance(self) -> np.ndarray:
+        """How far analytic and numeric derivatives may be apart."""
+        known = np.where(np.isfinite(self.numeric), np.abs(self.numeric), 0.0)
+        return np.asarray(self.rtol * known + self.margin)
 
     def ratio(self) -> np.ndarray:
         """How many tolerances each pair is apart; infinite where one is not finite."""
@@ -68,18 +76,24 @@ class Block:
         self.findings[i, j] = finding
         self.numeric[i, j] = finding.numeric
 
-    def worst(self) -> tuple[tuple[int, int], Finding | None]:
+    def worst(self) -> tuple[tuple[int, int], Finding]:
         """The element that says most about this block, and what was found out about it."""
+        ratio = self.ratio()
         for verdict in VERDICTS[:-1]:
-            found = [(at, f) for at, f in self.findings.items() if f.verdict == verdict]
+            found = [at for at, f in self.findings.items() if f.verdict == verdict]
             if found:
-                ratio = self.ratio()
-                return max(found, key=lambda item: ratio[item[0]])
-        if not self.analytic.size:
-            return (-1, -1), None
-        row, column = np.unravel_index(int(np.argmax(self.ratio())), self.analytic.shape)
+                at = max(found, key=lambda at: ratio[at])
+                return at, self.findings[at]
+        row, column = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
         at = (int(row), int(column))
-        return at, self.findings.get(at)
+        seen = Finding("pass", float(self.numeric[at]), float(self.noise[at]), self.steps[column])
+        return at, self.findings.get(at, seen)
+
+    def count(self, verdict: str) -> int:
+        """How many elements have a verdict other than ``pass``; for ``wrong``, at least how many:
+        the search ends with the first that is sure, but all that were apart count."""
+        found = sum(f.verdict == verdict for f in self.findings.values())
+        return max(found, self.apart) if verdict == "wrong" else found
 
 
 Lines = Callable[[int], Line]
@@ -98,9 +112,11 @@ def first_look(
     it that is the largest derivative in the block.
     """
     numeric, gap, noise, floor = (np.zeros(analytic.shape) for _ in range(4))
+    moved: list[float] = []
     for j in range(analytic.shape[1]):
         line = lines(j)
         h = tol.eps * line.reach
+        moved.append(h)
         numeric[:, j], gap[:, j] = central(line, h)
         noise[:, j] = line.noise(numeric[:, j], h)
         floor[:, j] = _FLOOR * tol.epsilon * line.size / line.reach
@@ -109,8 +125,9 @@ def first_look(
         a, n = analytic[part], numeric[part]
         # The smaller of both, so that one wild value cannot widen its own tolerance.
         largest = np.minimum(_largest(a), _largest(n)) if typical is None else typical[part]
-        tolerance = tol.of(n, largest, floor[part].max(axis=0, initial=0.0))
-        blocks.append(Block(a, n, gap[part], noise[part], tolerance))
+        margin = tol.atol * largest + floor[part].max(axis=0, initial=0.0)
+        margin = np.broadcast_to(margin, n.shape)
+        blocks.append(Block(a, n, gap[part], noise[part], margin, tol.rtol, moved))
     return blocks
 
 
@@ -151,7 +168,7 @@ def _judge_column(
         for block, i, row in todo:
             stencil = Stencil(h, values[row], float(noise[row]))
             stencils[row].append(stencil)
-            if settled(block.analytic[i, j], stencil, block.tolerance[i, j]):
+            if settled(block.analytic[i, j], stencil, block.margin[i, j], block.rtol):
                 block.put(i, j, Finding("pass", stencil.slope, stencil.error, h))
             else:
                 left.append((block, i, row))
@@ -159,5 +176,5 @@ def _judge_column(
         if not todo:
             return
     for block, i, row in todo:
-        analytic, tolerance = float(block.analytic[i, j]), float(block.tolerance[i, j])
-        block.put(i, j, judge(analytic, stencils[row], tolerance))
+        analytic, margin = float(block.analytic[i, j]), float(block.margin[i, j])
+        block.put(i, j, judge(analytic, stencils[row], margin, block.rtol))

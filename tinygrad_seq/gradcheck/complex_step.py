@@ -37,9 +37,11 @@ def complex_look(view: View, tol: Tolerance) -> list[Block]:
     """Im f(x + ih)/h per column → a block per output; nothing is left open."""
     numeric = np.zeros_like(view.analytic)
     floor = np.zeros_like(view.analytic)
+    moved: list[float] = []
     for j in range(view.analytic.shape[1]):
         line = view.line(j)
         h = STEP * line.reach
+        moved.append(h)
         numeric[:, j] = line.at(1j * h).imag / h
         floor[:, j] = 4 * line.epsilon * line.size / line.reach
     blocks = []
@@ -49,11 +51,10 @@ def complex_look(view: View, tol: Tolerance) -> list[Block]:
             largest = np.asarray(np.abs(n[np.isfinite(n)]).max(initial=0.0))
         else:
             largest = view.typical[part]
-        tolerance = tol.of(n, largest, floor[part].max(axis=0, initial=0.0))
+        margin = tol.atol * largest + floor[part].max(axis=0, initial=0.0)
         zero = np.zeros_like(n)
-        block = Block(a, n, zero, zero, tolerance)
+        block = Block(a, n, zero, zero, np.broadcast_to(margin, n.shape), tol.rtol, moved)
         for i, j in np.argwhere(block.ratio() > 1):
-            h = STEP * view.line(int(j)).reach
-            block.findings[int(i), int(j)] = Finding("wrong", float(n[i, j]), 0.0, h)
+            block.put(int(i), int(j), Finding("wrong", float(n[i, j]), 0.0, moved[j]))
         blocks.append(block)
     return blocks

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from tinygrad_seq.autograd import Tensor
 from tinygrad_seq.autograd.modes import switched

@@ -144,8 +144,7 @@ class Report:
         lines += [
             f"    analytic   {e.analytic: .12g}",
             f"    numeric    {e.numeric: .12g}  ± {e.uncertainty:.1e}",
-            f"    error      absolute {e.absolute:.2e}, relative {e.relative:.2e}, "
-            f"{e.ulp:.3g} ULP",
+            f"    error      absolute {e.absolute:.2e}, relative {e.relative:.2e}, {e.ulp:.3g} ULP",
             f"    tolerance  {e.tolerance:.2e}  (rtol {self.rtol:g}, atol {self.atol:g})",
         ]
         along = "" if e.direction is None else f", direction {e.direction}"

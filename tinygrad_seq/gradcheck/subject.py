@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -101,8 +102,8 @@ class Subject:
     @property
     def slices(self) -> list[slice]:
         """Where each output stands in the flat vector that ``evaluate`` gives."""
-        ends = np.cumsum([0] + [int(np.prod(s)) for s in self.shapes])
-        return [slice(int(a), int(b)) for a, b in zip(ends, ends[1:], strict=False)]
+        ends = np.cumsum([0] + [int(np.prod(s)) for s in self.shapes]).tolist()
+        return [slice(a, b) for a, b in pairwise(ends)]
 
     def coarseness(self, epsilon: float) -> np.ndarray:
         """For each flat output element the epsilon of its dtype, in units of ``epsilon``."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tinygrad_seq.gradcheck.numerical import Stencil
 
@@ -31,13 +32,17 @@ class Finding:
     note: str = ""
 
 
-def settled(analytic: float, stencil: Stencil, tolerance: float) -> bool:
+def settled(analytic: float, stencil: Stencil, margin: float, rtol: float) -> bool:
     """Whether one stencil alone shows that the analytic slope is right."""
+    tolerance = margin + rtol * abs(stencil.slope)
     return stencil.error <= tolerance and abs(analytic - stencil.slope) <= tolerance
 
 
-def judge(analytic: float, stencils: Sequence[Stencil], tolerance: float) -> Finding:
-    """The verdict on one derivative, from stencils at all step sizes."""
+def judge(analytic: float, stencils: Sequence[Stencil], margin: float, rtol: float) -> Finding:
+    """The verdict on one derivative, from stencils at all step sizes.
+
+    It may be off by ``margin`` and by the share ``rtol`` of the numeric value.
+    """
     usable = sorted((s for s in stencils if math.isfinite(s.error)), key=lambda s: s.h)
     if not math.isfinite(analytic):
         best = min(stencils, key=lambda s: s.error)
@@ -47,6 +52,7 @@ def judge(analytic: float, stencils: Sequence[Stencil], tolerance: float) -> Fin
         note = "the function is NaN or infinite on a side, however small the step"
         return Finding("wrong", math.nan, math.inf, h, note)
     best = min(usable, key=lambda s: s.error)
+    tolerance = margin + rtol * abs(best.slope)
     off = abs(analytic - best.slope)
     kink = find_kink(usable, max(off, best.error))
     if kink is not None:
@@ -57,8 +63,8 @@ def judge(analytic: float, stencils: Sequence[Stencil], tolerance: float) -> Fin
     if off <= tolerance + best.error:
         return Finding("too noisy", *found, "differences are uncertain beyond the tolerance")
     for other in usable:
-        apart = abs(other.slope - best.slope)
-        if other.error < 0.1 * apart and abs(analytic - other.slope) <= tolerance + other.error:
+        apart, near = abs(other.slope - best.slope), abs(analytic - other.slope)
+        if other.error < 0.1 * apart and near <= tolerance + other.error:
             note = "differences with other steps contradict each other"
             return Finding("too noisy", best.slope, apart, best.h, note)
     return Finding("wrong", *found)
@@ -82,7 +88,7 @@ def find_kink(stencils: Sequence[Stencil], unexplained: float) -> Kink | None:
     agree there the function is smooth, whatever it does further away. If they do not, a kink
     shows the same two slopes at the next scale as well; curvature and noise do not.
     """
-    for fine, coarse in zip(stencils, stencils[1:], strict=False):
+    for fine, coarse in pairwise(stencils):
         resolution = 5 * fine.rounding
         if resolution > 0.3 * unexplained:
             continue

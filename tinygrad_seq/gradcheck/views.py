@@ -92,7 +92,10 @@ def fast_views(
         )  # fmt: skip
         line = _projected(subject, k, us, moves, centre, epsilon)
         rows = [slice(o, o + 1) for o in range(len(subject.names))]
-        views.append(View(analytic, line, rows, np.ones(directions), typical))
+        # Steps must suit the element that is smallest beside its neighbours.
+        relative = np.abs(variable.value.astype(np.float64)).ravel() / variable.scale
+        smallest = relative[relative > 0].min(initial=1.0)
+        views.append(View(analytic, line, rows, np.full(directions, smallest), typical))
     return views
 
 
