@@ -19,7 +19,7 @@ from tinygrad_seq import ops
 from tinygrad_seq.autograd.changes import last_change, stamp_change
 from tinygrad_seq.autograd.modes import enable_grad, modes
 from tinygrad_seq.autograd.tape import Extras, Node, Output, Place, Traced, WideNode
-from tinygrad_seq.backend import xp_of
+from tinygrad_seq.backend import beside, several_devices, xp_of
 from tinygrad_seq.errors import ShapeError
 
 Lift = Callable[[Any, Place], Any]
@@ -58,10 +58,10 @@ def run_backward(
             if slot is None:
                 pending[number] = [place, g, False]
                 heappush(youngest, -number)
-            elif slot[2]:
+            elif slot[2] and not several_devices:
                 slot[1] += g  # nobody else holds this array
             else:
-                slot[1] = slot[1] + g
+                slot[1] = ops.add(slot[1], g)
                 slot[2] = lift is None
         if not youngest:
             return found
@@ -69,7 +69,7 @@ def run_backward(
         place, g, _ = pending.pop(number)
         if place.extras is not None:
             g = _serve(place.extras, g, wanted is None)
-        if place in targets:
+        if targets and place in targets:
             found[place] = g
         if isinstance(place, Node):
             saved = place.saved
@@ -77,8 +77,11 @@ def run_backward(
                 saved = place.restore()
             if last_change[0] > number:
                 place.check_unchanged(saved)
-            if lift is None:
+            if lift is None and not several_devices:
                 given = place.plan.differentiate(g, saved)
+            elif lift is None:
+                with beside(g):
+                    given = place.plan.differentiate(g, saved)
             else:
                 given = _differentiate_recording(place, g, saved, lift)
             if listener is not None:
@@ -91,7 +94,8 @@ def run_backward(
             if isinstance(place, Output):
                 _pass_on(place, g, pending, youngest)
             elif wanted is None:
-                accumulate(place, g, lift)
+                with beside(g):
+                    accumulate(place, g, lift)
 
 
 def _pass_on(place: Output, g: Any, pending: dict[int, list[Any]], youngest: list[int]) -> None:
@@ -120,15 +124,14 @@ def _lifted(node: Node, saved: Sequence[Any], lift: Lift) -> list[Any]:
     """The saved arrays as Tensors that remember where they came from."""
     op, plan = node.op, node.plan
     lifted = list(saved)
-    for i, position in enumerate(plan.arrays):
-        value = saved[i]
-        if op.sequence and position == 0:
-            pairs = zip(value, node.inputs, strict=True)
+    for i, name in enumerate(plan.saved):
+        if op.sequence and name == op.params[0]:
+            pairs = zip(saved[i], node.inputs, strict=True)
             lifted[i] = [v if place is None else lift(v, place) for v, place in pairs]
-        elif position in plan.inputs:
-            lifted[i] = lift(value, node.inputs[plan.inputs.index(position)])
-        elif position == op.arity and not isinstance(node, WideNode):
-            lifted[i] = lift(value, node)
+        elif name in op.params and op.params.index(name) in plan.inputs:
+            lifted[i] = lift(saved[i], node.inputs[plan.inputs.index(op.params.index(name))])
+        elif name == op.outputs[0]:
+            lifted[i] = lift(saved[i], node)
     return lifted
 
 

@@ -12,6 +12,7 @@ from tinygrad_seq.autograd import interop
 from tinygrad_seq.autograd.backward import run_backward
 from tinygrad_seq.autograd.changes import stamp_change
 from tinygrad_seq.autograd.modes import modes
+from tinygrad_seq.autograd.record import record, recorders
 from tinygrad_seq.autograd.tape import (
     Extras,
     Leaf,
@@ -19,7 +20,6 @@ from tinygrad_seq.autograd.tape import (
     Output,
     Place,
     Traced,
-    record,
 )
 from tinygrad_seq.backend import Array, Device, as_device, device_of, is_array, to_host, xp_of
 from tinygrad_seq.errors import DTypeError, GraphError, expect
@@ -279,41 +279,35 @@ class Tensor(Traced, result=True):
 
     # ------------------------------------------------------------------ operators
 
-    def __add__(self, other: Any) -> Any:
-        return record(ops.add, (self, other), _NONE)
+    __add__ = recorders[ops.add]
 
     def __radd__(self, other: Any) -> Any:
-        return record(ops.add, (other, self), _NONE)
+        return ops.add(other, self)
 
-    def __sub__(self, other: Any) -> Any:
-        return record(ops.sub, (self, other), _NONE)
+    __sub__ = recorders[ops.sub]
 
     def __rsub__(self, other: Any) -> Any:
-        return record(ops.sub, (other, self), _NONE)
+        return ops.sub(other, self)
 
-    def __mul__(self, other: Any) -> Any:
-        return record(ops.mul, (self, other), _NONE)
+    __mul__ = recorders[ops.mul]
 
     def __rmul__(self, other: Any) -> Any:
-        return record(ops.mul, (other, self), _NONE)
+        return ops.mul(other, self)
 
-    def __truediv__(self, other: Any) -> Any:
-        return record(ops.div, (self, other), _NONE)
+    __truediv__ = recorders[ops.div]
 
     def __rtruediv__(self, other: Any) -> Any:
-        return record(ops.div, (other, self), _NONE)
+        return ops.div(other, self)
 
-    def __pow__(self, other: Any) -> Any:
-        return record(ops.pow, (self, other), _NONE)
+    __pow__ = recorders[ops.pow]
 
     def __rpow__(self, other: Any) -> Any:
-        return record(ops.pow, (other, self), _NONE)
+        return ops.pow(other, self)
 
-    def __matmul__(self, other: Any) -> Any:
-        return record(ops.matmul, (self, other), _NONE)
+    __matmul__ = recorders[ops.matmul]
 
     def __rmatmul__(self, other: Any) -> Any:
-        return record(ops.matmul, (other, self), _NONE)
+        return ops.matmul(other, self)
 
     def __neg__(self) -> Any:
         return ops.neg(self)
@@ -386,9 +380,6 @@ class Tensor(Traced, result=True):
         return moved
 
 
-_NONE: dict[str, Any] = {}
-
-
 def raw(value: Any) -> Any:
     """The raw array of a tensor; anything else as it is."""
     return value.data if isinstance(value, Traced) else value
@@ -413,7 +404,7 @@ def seed(name: str, output: Tensor, gradient: Any, create_graph: bool) -> tuple[
     data = output.data
     if gradient is None:
         expect(output.size == 1, name, "a gradient, or a scalar output", f"shape {output.shape}")
-        gradient = xp_of(data).ones_like(data)
+        gradient = ops.full_like(data, 1)
     given = as_tensor(gradient)
     expect(given.shape == output.shape, name, f"a gradient of shape {output.shape}", given.shape)
     given = given.to(dtype=output.dtype)

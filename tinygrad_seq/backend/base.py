@@ -156,7 +156,24 @@ def as_device(device: str | Device | None) -> Device:
     if not 0 <= device.index < count:
         got = f"{device.type}:{device.index}"
         raise DeviceError(f"device: expected an index below {count}, got '{got}'")
+    if device.index > 0 and not several_devices:
+        several_devices.append(True)
     return device
+
+
+#: empty until a device other than the first of its kind is asked for; so long, nobody switches
+several_devices: list[bool] = []
+
+
+def beside(*values: Any) -> AbstractContextManager[object]:
+    """A context in which the device of the first array among ``values`` is the current one."""
+    for value in values:
+        if isinstance(value, (list, tuple)) and value:
+            value = value[0]
+        if is_array(value):
+            backend = backend_of(value)
+            return backend.on(backend.device_of(value))
+    return nullcontext()
 
 
 def device_of(array: Array) -> Device:

@@ -27,21 +27,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import update_wrapper
-from operator import itemgetter
 from types import MethodType
-from typing import Any, NamedTuple
+from typing import Any
 
-from tinygrad_seq.backend import device_of, is_array
+from tinygrad_seq.backend import beside, device_of, is_array, several_devices
 from tinygrad_seq.errors import (
     ArgumentError,
     DeviceError,
     DTypeError,
-    GraphError,
     OutOfRangeError,
     ShapeError,
     TinygradSeqError,
 )
+from tinygrad_seq.ops.plan import Plans, Rule
 from tinygrad_seq.ops.sample import Bad, Sample
 
 #: every primitive by name; tests, gradient checks, benchmarks and the op table read it
@@ -50,41 +50,6 @@ registry: dict[str, Primitive] = {}
 by_numpy: dict[Callable[..., Any], Primitive] = {}
 
 _REQUIRED = inspect.Parameter.empty
-
-
-class Rule(NamedTuple):
-    """One derivative and, in its own order, the names of what it wants to be given."""
-
-    fn: Callable[..., Any]
-    wants: tuple[str, ...]
-
-
-class Plan(NamedTuple):
-    """What to save and how to differentiate, once it is known which inputs need a gradient.
-
-    Positions count through the values of all parameters, then outputs, then residuals.
-    """
-
-    op: Primitive
-    #: the inputs that need a gradient
-    inputs: tuple[int, ...]
-    #: positions of what is saved whole, and a function that picks them from a list, as a tuple
-    arrays: tuple[int, ...]
-    take: Callable[[Any], tuple[Any, ...]]
-    #: positions of which only the shape is saved; the shapes stand behind the arrays
-    shapes: tuple[int, ...]
-    #: (g, saved) → the gradients of ``inputs``, or of each member of a list of arrays
-    differentiate: Callable[[Any, Sequence[Any]], Sequence[Any]]
-
-
-def _picker(positions: Sequence[int]) -> Callable[[Any], tuple[Any, ...]]:
-    """``itemgetter`` that always gives a tuple."""
-    if len(positions) > 1:
-        return itemgetter(*positions)
-    if positions:
-        (only,) = positions
-        return lambda values: (values[only],)
-    return lambda values: ()
 
 
 class Primitive:
@@ -127,18 +92,17 @@ class Primitive:
         self.params = tuple(signature)
         self.defaults = tuple(p.default for p in signature.values())
         self.arity = len(self.params)
-        self.required = sum(default is _REQUIRED for default in self.defaults)
         self.nondiff = frozenset(nondiff)
         unknown = self.nondiff - set(self.params)
         if unknown:
             raise ArgumentError(f"{self.name}: nondiff names no parameter: {sorted(unknown)}")
         self.rules: dict[str, Rule] = {}
         self.joint: Rule | None = None
-        self.plans: dict[int, Plan | None] = {}
-        self._differentiable: tuple[bool, ...] = (False,) * self.arity
-        # Where each name that a rule may want stands among values + outputs + residuals.
-        names = self.params + self.outputs + self.residuals
-        self._position = {n: i for i, n in enumerate(names)}
+        #: the inputs that a gradient can reach
+        self.differentiable: tuple[str, ...] = ()
+        #: what a rule may ask for
+        self.names = (*self.params, *self.outputs, *self.residuals)
+        self.plans = Plans(self)
 
     # ------------------------------------------------------------------ declaring derivatives
 
@@ -148,7 +112,7 @@ class Primitive:
             if name not in self.params:
                 raise ArgumentError(f"{self.name}: vjp for {name!r}, which is no parameter")
             self.rules[name] = Rule(fn, self._wants(fn))
-        self._differentiable = tuple(p in self.rules for p in self.params)
+        self.differentiable = tuple(p for p in self.params if p in self.rules)
         self.plans.clear()
         return self
 
@@ -160,72 +124,25 @@ class Primitive:
         Usable as a decorator.
         """
         self.joint = Rule(fn, self._wants(fn))
-        self._differentiable = tuple(
-            p not in self.nondiff and (d is _REQUIRED or d is None)
-            for p, d in zip(self.params, self.defaults, strict=True)
+        self.differentiable = tuple(
+            p
+            for p, default in zip(self.params, self.defaults, strict=True)
+            if p not in self.nondiff and (default is _REQUIRED or default is None)
         )
         self.plans.clear()
         return fn
-
-    @property
-    def differentiable(self) -> tuple[str, ...]:
-        """The inputs that a gradient can reach."""
-        return tuple(p for p, d in zip(self.params, self._differentiable, strict=True) if d)
 
     def _wants(self, fn: Callable[..., Any]) -> tuple[str, ...]:
         wants = tuple(inspect.signature(fn).parameters)
         if not wants or wants[0] != "g":
             raise ArgumentError(f"{self.name}: a rule's first parameter must be g, got {wants}")
         for want in wants[1:]:
-            if want != "needs" and want.removesuffix("_shape") not in self._position:
+            if not {want, want.removesuffix("_shape")} & {*self.names, "needs"}:
                 raise ArgumentError(
                     f"{self.name}: a rule asks for {want!r}; "
-                    f"there are {', '.join(self._position)} and <name>_shape"
+                    f"there are {', '.join(self.names)} and <name>_shape"
                 )
         return wants[1:]
-
-    def plan(self, needs: int) -> Plan | None:
-        """What to save when the inputs whose bits are set in ``needs`` get a gradient.
-
-        None for an op that no gradient flows through. An input without a rule raises.
-        """
-        if needs not in self.plans:
-            self.plans[needs] = self._make_plan(needs)
-        return self.plans[needs]
-
-    def _make_plan(self, needs: int) -> Plan | None:
-        if not any(self._differentiable):
-            return None
-        needed = tuple(bool(needs >> i & 1) for i in range(self.arity))
-        for name, need, has_rule in zip(self.params, needed, self._differentiable, strict=True):
-            if need and not has_rule:
-                raise GraphError(f"{self.name}: there is no gradient for {name!r}; detach() it")
-        inputs = tuple(i for i, need in enumerate(needed) if need)
-        rules = [self.joint] if self.joint else [self.rules[self.params[i]] for i in inputs]
-        wanted = dict.fromkeys(want for rule in rules for want in rule.wants if want != "needs")
-        whole = [w for w in wanted if w in self._position]
-        shapes = [w for w in wanted if w not in whole]
-        place = {want: f"saved[{i}]" for i, want in enumerate([*whole, *shapes])}
-        place["needs"] = "needs"
-        # One lambda that calls every rule with what it wants: unpacking argument lists anew for
-        # each node would cost as much as the arithmetic on small arrays.
-        calls = [
-            f"rule{k}({', '.join(['g', *(place[w] for w in rule.wants)])})"
-            for k, rule in enumerate(rules)
-        ]
-        scope = {f"rule{k}": rule.fn for k, rule in enumerate(rules)} | {"needs": needed}
-        if self.joint is None:
-            body = f"({', '.join(calls)},)"
-        elif self.sequence:
-            body = calls[0]
-        else:
-            answers = [i for i, d in enumerate(self._differentiable) if d]
-            scope["pick"] = _picker([answers.index(i) for i in inputs])
-            body = f"pick({calls[0]})"
-        differentiate = eval(f"lambda g, saved: {body}", scope)
-        arrays = tuple(self._position[w] for w in whole)
-        shape_of = tuple(self._position[w.removesuffix("_shape")] for w in shapes)
-        return Plan(self, inputs, arrays, _picker(arrays), shape_of, differentiate)
 
     # ------------------------------------------------------------------ calling
 
@@ -242,7 +159,8 @@ class Primitive:
                     return handler(self, args, kwargs)
         values = self.bind(args, kwargs)
         try:
-            out = self.forward(*values)
+            with beside(*values) if several_devices else nullcontext():
+                out = self.forward(*values)
         except Exception as error:
             raise self.explain(error, values) from error
         if self.residuals:
@@ -267,11 +185,11 @@ class Primitive:
             raise ArgumentError(f"{self.name}: expected {self.arity} arguments, got {given}")
         values = [*args, *self.defaults[given:]]
         for key, value in kwargs.items():
-            position = self._position.get(key, self.arity)
-            if position >= self.arity:
+            if key not in self.params:
                 raise ArgumentError(
                     f"{self.name}: no parameter {key!r}; there are {', '.join(self.params)}"
                 )
+            position = self.params.index(key)
             if position < given:
                 raise ArgumentError(f"{self.name}: {key!r} was given twice")
             values[position] = value
