@@ -96,7 +96,8 @@ def start(name: str, threads: int, arguments: list[str]) -> subprocess.Popen[str
 
 def a_round(process: subprocess.Popen[str]) -> list[float]:
     """The times of one round, in seconds."""
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     process.stdin.write("\n")
     process.stdin.flush()
     line = process.stdout.readline()
@@ -136,7 +137,7 @@ def main() -> None:
         return
 
     sizes = {name: getattr(options, name) for name in ("steps", "batch", "input", "hidden")}
-    arguments = [f"--{name}={value}" for name, value in (sizes | {"repeat": options.repeat}).items()]
+    arguments = [f"--repeat={options.repeat}", *(f"--{name}={n}" for name, n in sizes.items())]
     print("LSTM forward and backward, float32,", ", ".join(f"{k} {v}" for k, v in sizes.items()))
     records = []
     for threads in options.threads:

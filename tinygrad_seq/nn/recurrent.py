@@ -150,7 +150,7 @@ class RNN(_Recurrent):
         return super().extra_repr() + option
 
     def _sequence(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        return ops.rnn(x, *states, *self._weights(), nonlinearity=self.nonlinearity)  # type: ignore[no-any-return]
+        return ops.rnn(x, *states, *self._weights(), nonlinearity=self.nonlinearity)
 
     def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """→ output, h_n."""
@@ -192,7 +192,7 @@ class LSTM(_Recurrent):
         super().__init__(input_size, hidden_size, bias, batch_first, device, dtype)
 
     def _sequence(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        return ops.lstm(x, *states, *self._weights())  # type: ignore[no-any-return]
+        return ops.lstm(x, *states, *self._weights())
 
     def forward(
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
