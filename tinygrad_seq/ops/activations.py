@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tinygrad_seq.backend import xp_of
+from tinygrad_seq.errors import ArgumentError, DTypeError, expect
+from tinygrad_seq.kernels import kernel
+from tinygrad_seq.ops.arithmetic import abs
+from tinygrad_seq.ops.checks import expect_floats
+from tinygrad_seq.ops.choosing import where
+from tinygrad_seq.ops.exponential import exp, square
 from tinygrad_seq.ops.primitive import primitive
-from tinygrad_seq.ops.sample import Sample
+from tinygrad_seq.ops.sample import Bad, Integers, Sample
+from tinygrad_seq.ops.special import erf
+
+_SAMPLES = [Sample((3, 4)), Sample(())]
+_BENCH = Sample((1024, 1024))
 
 
-@primitive(numpy=np.tanh, samples=[Sample((3, 4)), Sample(())], bench=Sample((1024, 1024)),
-           analytic=True)  # fmt: skip
+@primitive(numpy=np.tanh, samples=_SAMPLES, bench=_BENCH, analytic=True)
 def tanh(x):
     """Hyperbolic tangent: out = tanh x, ∂out/∂x = 1 − out²."""
     return xp_of(x).tanh(x)
 
 
-tanh.vjp(x=lambda g, out: g * (1 - out * out))
+# g − g·out² and not g·(1 − out²): on small arrays meeting the number 1 costs more than a product.
+tanh.vjp(x=lambda g, out: g - g * out * out)
 
 
-@primitive(samples=[Sample((3, 4)), Sample(())], bench=Sample((1024, 1024)), analytic=True)
+@primitive(samples=_SAMPLES, bench=_BENCH, analytic=True)
 def sigmoid(x):
     """Logistic function: out = 1/(1 + e⁻ˣ) = (1 + tanh(x/2))/2, ∂out/∂x = out·(1 − out).
 
@@ -31,10 +43,108 @@ def sigmoid(x):
 sigmoid.vjp(x=lambda g, out: g * (out * (1 - out)))
 
 
-@primitive(samples=[Sample((3, 4)), Sample(())], bench=Sample((1024, 1024)))
+@primitive(samples=_SAMPLES, bench=_BENCH)
 def relu(x):
     """Rectifier: out = max(x, 0), ∂out/∂x = 1 where x > 0, else 0."""
     return xp_of(x).maximum(x, 0)
 
 
 relu.vjp(x=lambda g, out: g * (out > 0))
+
+
+@primitive(samples=[*_SAMPLES, Sample((3, 4), negative_slope=0.3)], bench=_BENCH)
+def leaky_relu(x, negative_slope=0.01):
+    """Rectifier that leaks: out = x where x > 0, else negative_slope · x."""
+    return xp_of(x).where(x > 0, x, negative_slope * x)
+
+
+leaky_relu.vjp(x=lambda g, x, negative_slope: where(x > 0, g, negative_slope * g))
+
+
+@primitive(samples=[*_SAMPLES, Sample((3, 4), alpha=0.5)], bench=_BENCH)
+def elu(x, alpha=1.0):
+    """Exponential linear unit: out = x where x > 0, else α(eˣ − 1).
+
+    ∂out/∂x = 1 where x > 0, else αeˣ = out + α. (Clevert, Unterthiner and Hochreiter 2016)
+    """
+    xp = xp_of(x)
+    return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
+
+
+elu.vjp(x=lambda g, x, out, alpha: where(x > 0, g, g * (out + alpha)))
+
+
+@primitive(samples=_SAMPLES, bench=_BENCH, analytic=True)
+def silu(x):
+    """Sigmoid-weighted unit: out = x·σ(x), ∂out/∂x = σ(x)·(1 + x·(1 − σ(x)))."""
+    return x * (0.5 * xp_of(x).tanh(0.5 * x) + 0.5)
+
+
+def _silu_rule(g, x):
+    s = sigmoid(x)
+    return g * (s * (1 + x * (1 - s)))
+
+
+silu.vjp(x=_silu_rule)
+
+
+@primitive(samples=[*_SAMPLES, Sample((3, 4), beta=2.0)], bench=_BENCH,
+           bad=[Bad(ArgumentError, "beta > 0", (3, 4), beta=0.0)])  # fmt: skip
+def softplus(x, beta=1.0):
+    """Smooth rectifier: out = ln(1 + e^(βx))/β, ∂out/∂x = σ(βx).
+
+    Computed as max(x, 0) + ln(1 + e^(−|βx|))/β, which overflows nowhere.
+    """
+    expect(beta > 0, "softplus", "beta > 0", beta, ArgumentError)
+    xp = xp_of(x)
+    return xp.maximum(x, 0) + xp.log1p(xp.exp(-beta * xp.abs(x))) / beta
+
+
+softplus.vjp(x=lambda g, x, beta: g * sigmoid(beta * x))
+
+
+@primitive(samples=_SAMPLES, bench=_BENCH)
+def softsign(x):
+    """Softsign: out = x/(1 + |x|), ∂out/∂x = 1/(1 + |x|)²."""
+    return x / (1 + xp_of(x).abs(x))
+
+
+softsign.vjp(x=lambda g, x: g / square(1 + abs(x)))
+
+
+_SQRT_HALF, _SQRT_2PI = math.sqrt(0.5), math.sqrt(2 * math.pi)
+# The tanh form, tanh(c·(x + d·x³)), of Hendrycks and Gimpel (2016).
+_C, _D = math.sqrt(2 / math.pi), 0.044715
+
+
+@primitive(
+    samples=[*_SAMPLES, Sample((3, 4), approximate="tanh"), Sample((), approximate="tanh")],
+    bad=[
+        Bad(ArgumentError, "none", (3, 4), approximate="erf"),
+        Bad(DTypeError, "floating", Integers((3,), 0, 3)),
+    ],
+    bench=_BENCH,
+)
+def gelu(x, approximate="none"):
+    """Gaussian error linear unit: out = x·Φ(x), Φ the standard normal distribution function.
+
+    approximate: ``"none"``, Φ(x) = (1 + erf(x/√2))/2, ∂out/∂x = Φ(x) + x·e^(−x²/2)/√(2π);
+    ``"tanh"``, Φ(x) ≈ (1 + t)/2 with t = tanh(√(2/π)·(x + 0.044715 x³)).
+    """
+    expect_floats("gelu", "x", x)
+    if approximate == "tanh":
+        return 0.5 * x * (1 + xp_of(x).tanh(_C * (x + _D * (x * x * x))))
+    expect(approximate == "none", "gelu", "approximate 'none' or 'tanh'", repr(approximate),
+           ArgumentError)  # fmt: skip
+    return 0.5 * x * (1 + kernel("erf", x).erf(_SQRT_HALF * x))
+
+
+def _gelu_rule(g, x, approximate):
+    if approximate == "none":
+        return g * (0.5 * (1 + erf(_SQRT_HALF * x)) + x * (exp(-0.5 * x * x) / _SQRT_2PI))
+    square = x * x
+    t = tanh(_C * (x * (1 + _D * square)))
+    return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * (_C * (1 + 3 * _D * square)))
+
+
+gelu.vjp(x=_gelu_rule)

@@ -1,17 +1,21 @@
-"""Arithmetic, elementwise with broadcasting, and comparisons."""
+"""Arithmetic, elementwise with broadcasting."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from tinygrad_seq.backend import xp_of
 from tinygrad_seq.errors import ShapeError
+from tinygrad_seq.ops.casting import full_like
+from tinygrad_seq.ops.choosing import where
 from tinygrad_seq.ops.exponential import log
-from tinygrad_seq.ops.indexing import where
 from tinygrad_seq.ops.primitive import primitive
 from tinygrad_seq.ops.sample import Bad, Sample, Uniform
 
-_PAIRS = [Sample((3, 4), (3, 4)), Sample((3, 4), (4,)), Sample((2, 1, 4), (3, 1)), Sample((), (2,))]
+_PAIRS = [Sample((3, 4), (3, 4)), Sample((3, 4), (4,)), Sample((2, 1, 4), (3, 1)), Sample((), (2,)),
+          Sample((3, 4), 1.5), Sample(2, (3,))]  # fmt: skip
 _BAD_PAIR = [Bad(ShapeError, "broadcast", (3, 4), (3,))]
 _BENCH = Sample((1024, 1024), (1024, 1024))
 
@@ -45,7 +49,12 @@ mul.vjp(a=lambda g, b: g * b, b=lambda g, a: g * a)
 
 @primitive(
     numpy=np.divide,
-    samples=[Sample((3, 4), Uniform((3, 4), 0.5, 2)), Sample((3, 4), Uniform((3, 1), -2, -0.5))],
+    samples=[
+        Sample((3, 4), Uniform((3, 4), 0.5, 2)),
+        Sample((3, 4), Uniform((3, 1), -2, -0.5)),
+        Sample((3, 4), 4),
+        Sample(1, Uniform((3,), 0.5, 2)),
+    ],
     bad=_BAD_PAIR,
     bench=Sample((1024, 1024), Uniform((1024, 1024), 0.5, 2)),
     analytic=True,
@@ -74,7 +83,10 @@ neg.vjp(x=lambda g: -g)
         Sample(Uniform((3, 4), 0.5, 2), (3, 4)),
         Sample((3, 4), 2),
         Sample((3, 4), 3),
+        Sample((3, 4), 0),
         Sample(Uniform((3, 4), 0.5, 2), -0.5),
+        Sample(2, (3, 4)),
+        Sample(Uniform((3, 1), 0.5, 2), (4,)),
     ],
     bad=_BAD_PAIR,
     bench=Sample(Uniform((1024, 1024), 0.5, 2), 3),
@@ -84,11 +96,21 @@ def pow(a, b):
     return a**b
 
 
-# At a = 0 the derivative by b is the limit 0 for b > 0, where 0 · ln 0 would give NaN.
-pow.vjp(
-    a=lambda g, a, b: g * (b * a ** (b - 1)),
-    b=lambda g, a, out: g * out * log(where(a == 0, 1, a)),
-)
+def _pow_a(g, a, b):
+    if isinstance(b, (int, float)):
+        return g * (b * a ** (b - 1)) if b else full_like(g, 0)
+    # 0⁰ is constant in its base, where 0 · 0⁻¹ would give NaN.
+    return g * (b * a ** where((a == 0) & (b == 0), 1, b - 1))
+
+
+def _pow_b(g, a, out):
+    if isinstance(a, (int, float)):
+        return g * out * math.log(a) if a else full_like(g, 0)
+    # At a = 0 the derivative is the limit 0 for b > 0, where 0 · ln 0 would give NaN.
+    return g * out * log(where(a == 0, 1, a))
+
+
+pow.vjp(a=_pow_a, b=_pow_b)
 
 
 @primitive(numpy=np.abs, samples=[Sample((3, 4)), Sample(())], bench=Sample((1024, 1024)))
@@ -106,4 +128,4 @@ def sign(x):
     return xp_of(x).sign(x)
 
 
-sign.vjp(x=lambda g: g * 0)
+sign.vjp(x=lambda g: full_like(g, 0))

@@ -18,6 +18,16 @@ def identity(x):
 identity.vjp(x=lambda g: g)
 
 
+@primitive(numpy=np.copy, samples=[Sample((3, 4)), Sample(())], bench=Sample((1024, 1024)),
+           analytic=True)  # fmt: skip
+def copy(x):
+    """The same numbers in memory of their own: out = x."""
+    return x.copy()
+
+
+copy.vjp(x=lambda g: g)
+
+
 @primitive(samples=[Sample((3, 4), dtype=np.float64), Sample((3, 4), dtype=np.float32)])
 def astype(x, dtype):
     """The same numbers in another dtype; the gradient comes back in x's dtype."""
@@ -30,15 +40,15 @@ astype.vjp(x=lambda g: g)  # the tape casts a gradient to the dtype of its input
 @primitive(samples=[Sample((3, 4), device="cpu")], residuals=("source",))
 def to_device(x, device):
     """The same numbers on another device; the gradient comes back to x's device."""
-    return transfer(x, as_device(device)), device_of(x)
+    moved = transfer(x, as_device(device))
+    return x.copy() if moved is x else moved, device_of(x)
 
 
 to_device.vjp(x=lambda g, source: to_device(g, source))
 
 
-@primitive(numpy=np.full_like, samples=[Sample((3, 4), 2.0)], nondiff=("x", "value"))
+@primitive(numpy=np.full_like, samples=[Sample((3, 4), 2.0), Sample((3, 4), 1, shape=(2,))],
+           nondiff=("x", "value"))  # fmt: skip
 def full_like(x, value, shape=None, dtype=None):
     """An array filled with a number, beside ``x`` (its device; its shape and dtype by default)."""
     return xp_of(x).full_like(x, value, shape=shape, dtype=dtype)
-
-

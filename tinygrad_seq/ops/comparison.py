@@ -35,3 +35,21 @@ bitwise_xor = _pairwise("bitwise_xor", np.bitwise_xor, _MASKS, "Where just one m
 def invert(x):
     """Where the mask does not hold."""
     return ~x
+
+
+@primitive(numpy=np.isnan, samples=[Sample((3, 4))], nondiff=("x",))
+def isnan(x):
+    """Where x is not a number."""
+    return xp_of(x).isnan(x)
+
+
+@primitive(numpy=np.isinf, samples=[Sample((3, 4))], nondiff=("x",))
+def isinf(x):
+    """Where x is infinite, of either sign."""
+    return xp_of(x).isinf(x)
+
+
+@primitive(numpy=np.isfinite, samples=[Sample((3, 4))], nondiff=("x",))
+def isfinite(x):
+    """Where x is neither infinite nor not a number."""
+    return xp_of(x).isfinite(x)

@@ -11,11 +11,15 @@ from tinygrad_seq.ops.primitive import primitive
 from tinygrad_seq.ops.sample import Bad, Sample
 
 
-@primitive(numpy=np.reshape, samples=[Sample((3, 4), shape=(2, 6)), Sample((3, 4), shape=-1), Sample((1,), shape=())],
+@primitive(numpy=np.reshape, samples=[Sample((3, 4), shape=(2, 6)), Sample((3, 4), shape=-1),
+                                      Sample((1,), shape=())],
            bad=[Bad(ShapeError, "reshape", (3, 4), shape=(5, 2))], view=True,
            analytic=True)  # fmt: skip
 def reshape(x, shape):
-    """The same numbers in the same order, in another shape; one size may be −1."""
+    """The same numbers in the same order, in another shape; one size may be −1.
+
+    A view where the memory allows, else a copy.
+    """
     return x.reshape(shape)
 
 
@@ -74,6 +78,17 @@ def squeeze(x, axis=None):
 squeeze.vjp(x=lambda g, x_shape: reshape(g, x_shape))
 
 
+@primitive(numpy=np.expand_dims, samples=[Sample((3, 4), 1), Sample((3, 4), axis=(0, -1)),
+                                          Sample((), 0)],
+           bad=[Bad(OutOfRangeError, "axis", (3, 4), 3)], view=True, analytic=True)  # fmt: skip
+def expand_dims(x, axis):
+    """With new axes of size one, at these places of the result."""
+    return xp_of(x).expand_dims(x, axis)
+
+
+expand_dims.vjp(x=lambda g, x_shape: reshape(g, x_shape))
+
+
 @primitive(numpy=np.stack, samples=[Sample([(3, 4), (3, 4)]), Sample([(3,), (3,), (3,)], axis=-1)],
            bad=[Bad(ShapeError, "stack", [(3, 4), (4, 3)])], sequence=True,
            analytic=True)  # fmt: skip
@@ -89,7 +104,8 @@ def _stack_rule(g, arrays_shape, axis):
     return [getitem(g, (*at, i)) for i in range(len(arrays_shape))]
 
 
-@primitive(numpy=np.concatenate, samples=[Sample([(2, 3), (4, 3)]), Sample([(2, 3), (2, 1)], axis=-1)],
+@primitive(numpy=np.concatenate, samples=[Sample([(2, 3), (4, 3)]),
+                                          Sample([(2, 3), (2, 1)], axis=-1)],
            bad=[Bad(ShapeError, "concatenate", [(3, 4), (4, 3)])], sequence=True,
            bench=Sample([(1024, 512), (1024, 512)], axis=1), analytic=True)  # fmt: skip
 def concatenate(arrays, axis=0):
