@@ -88,9 +88,10 @@ def gradcheck(
     expect(directions > 0, "gradcheck", "directions > 0", directions, ArgumentError)
     subject = Subject(fn, inputs, params, promote, generators)
     expect(subject.variables, "gradcheck", "an input that is floating", "none", ArgumentError)
+    centre = subject.first_run()
     tol = _tolerance(subject, complex_step, eps, atol, rtol)
     options = Options(tol, fast, complex_step, seed, directions, nondet_tol, create_graph)
-    faults, entries = _examine(subject, options)
+    faults, entries = _examine(subject, centre, options)
     mode = "fast" if fast else "full"
     report = Report(
         entries=tuple(entries),
@@ -110,7 +111,8 @@ def gradcheck(
 
 
 def _coarsest(subject: Subject) -> np.dtype[Any]:
-    return max((v.value.dtype for v in subject.variables), key=lambda d: float(np.finfo(d).eps))
+    dtypes = [*(v.value.dtype for v in subject.variables), *subject.dtypes]
+    return max(dtypes, key=lambda d: float(np.finfo(d).eps))
 
 
 def _tolerance(
@@ -130,9 +132,10 @@ def _tolerance(
     return Tolerance(eps, atol, rtol, float(np.finfo(dtype).eps))
 
 
-def _examine(subject: Subject, options: Options) -> tuple[list[Fault], list[Entry]]:
+def _examine(
+    subject: Subject, centre: np.ndarray, options: Options
+) -> tuple[list[Fault], list[Entry]]:
     tol = options.tol
-    centre = subject.first_run()
     faults = unsteady_values(subject, centre, options.nondet_tol)
     faults = faults or gradient_faults(
         subject, options.seed, options.nondet_tol, tol.rtol, options.create_graph
@@ -175,6 +178,8 @@ def _entry(subject: Subject, o: int, variable: Variable, block: Block, options: 
         direction=j if options.fast else None,
         checked=block.analytic.size,
         differing=0 if found.verdict == "pass" else block.count(found.verdict),
+        largest=float(np.abs(block.numeric[np.isfinite(block.numeric)]).max(initial=0.0)),
+        floor=float(block.floor[j]),
         epsilon=options.tol.epsilon,
         note=found.note,
     )

@@ -40,6 +40,8 @@ class Block:
     #: the part of the tolerance that does not grow with the derivative itself
     margin: np.ndarray
     rtol: float
+    #: the part of ``margin`` that stands for rounding alone, per column
+    floor: np.ndarray
     #: the step that each column was moved by at first
     steps: list[float]
     findings: dict[tuple[int, int], Finding] = field(default_factory=dict)
@@ -125,9 +127,9 @@ def first_look(
         a, n = analytic[part], numeric[part]
         # The smaller of both, so that one wild value cannot widen its own tolerance.
         largest = np.minimum(_largest(a), _largest(n)) if typical is None else typical[part]
-        margin = tol.atol * largest + floor[part].max(axis=0, initial=0.0)
-        margin = np.broadcast_to(margin, n.shape)
-        blocks.append(Block(a, n, gap[part], noise[part], margin, tol.rtol, moved))
+        rounding = floor[part].max(axis=0, initial=0.0)
+        margin = np.broadcast_to(tol.atol * largest + rounding, n.shape)
+        blocks.append(Block(a, n, gap[part], noise[part], margin, tol.rtol, rounding, moved))
     return blocks
 
 

@@ -51,9 +51,10 @@ def complex_look(view: View, tol: Tolerance) -> list[Block]:
             largest = np.asarray(np.abs(n[np.isfinite(n)]).max(initial=0.0))
         else:
             largest = view.typical[part]
-        margin = tol.atol * largest + floor[part].max(axis=0, initial=0.0)
+        rounding = floor[part].max(axis=0, initial=0.0)
+        margin = np.broadcast_to(tol.atol * largest + rounding, n.shape)
         zero = np.zeros_like(n)
-        block = Block(a, n, zero, zero, np.broadcast_to(margin, n.shape), tol.rtol, moved)
+        block = Block(a, n, zero, zero, margin, tol.rtol, rounding, moved)
         for i, j in np.argwhere(block.ratio() > 1):
             block.put(int(i), int(j), Finding("wrong", float(n[i, j]), 0.0, moved[j]))
         blocks.append(block)

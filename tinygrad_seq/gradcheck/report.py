@@ -37,6 +37,10 @@ class Entry:
     direction: int | None = None
     checked: int = 1
     differing: int = 0
+    #: the largest |numeric| among the checked
+    largest: float = 0.0
+    #: an error of this size is rounding, however small the derivatives are
+    floor: float = 0.0
     epsilon: float = 2.0**-52
     note: str = ""
 
@@ -112,8 +116,9 @@ class Report:
 
     @property
     def error(self) -> float:
-        """The largest relative error; entries that are 0 within their tolerance count as 0."""
-        return max((e.relative for e in self.entries if _matters(e)), default=0.0)
+        """The largest error found, as a share of the derivative if it is wrong, and of the largest
+        derivative of its output by its input if it passed (the small ones are full of noise)."""
+        return max((_size_of_error(e) for e in self.entries), default=0.0)
 
     def __str__(self) -> str:
         total = sum(e.checked for e in self.entries)
@@ -156,7 +161,9 @@ class Report:
                              subsequent_indent=indent + "  ")  # fmt: skip
 
 
-def _matters(entry: Entry) -> bool:
-    return entry.verdict != "pass" or max(abs(entry.analytic), abs(entry.numeric)) > (
-        1e3 * entry.tolerance
-    )
+def _size_of_error(entry: Entry) -> float:
+    if entry.verdict != "pass":
+        return math.inf if math.isnan(entry.relative) else entry.relative
+    if entry.absolute <= entry.floor:
+        return 0.0
+    return entry.absolute / max(abs(entry.numeric), entry.largest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,8 +11,9 @@ from tinygrad_seq.autograd import Tensor, grad
 from tinygrad_seq.backend import transfer, xp_of
 from tinygrad_seq.errors import expect
 from tinygrad_seq.gradcheck.check import gradcheck
+from tinygrad_seq.gradcheck.references import argument_names, with_arguments
 from tinygrad_seq.gradcheck.report import Report
-from tinygrad_seq.gradcheck.subject import Subject, argument_names, floating
+from tinygrad_seq.gradcheck.subject import Subject, floating
 
 
 def gradgradcheck(
@@ -57,12 +57,8 @@ def _gradient(subject: Subject, count: int) -> Callable[..., Any]:
         return [zeros_like(x) if g is None else g for g, x in zip(found, xs, strict=True)]
 
     names = [*argument_names(subject.fn, count), *(f"grad_{n}" for n in subject.names)]
-    kind = inspect.Parameter.POSITIONAL_ONLY
-    gradient.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter(name, kind) for name in names]
-    )
     gradient.__wrapped__ = subject.fn  # type: ignore[attr-defined] # its modules are ours
-    return gradient
+    return with_arguments(gradient, names)
 
 
 def _weights(subject: Subject, given: Any, seed: int) -> list[Tensor]:

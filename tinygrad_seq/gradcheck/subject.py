@@ -7,8 +7,6 @@ run and put back afterwards.
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +19,13 @@ from tinygrad_seq.autograd import Tensor
 from tinygrad_seq.backend import Device, Generator, is_array, to_host, transfer
 from tinygrad_seq.backend import device_of as _device_of
 from tinygrad_seq.errors import ArgumentError, DTypeError, GraphError, expect
+from tinygrad_seq.gradcheck.references import (
+    argument_names,
+    buffers_of,
+    generators_of,
+    modules_of,
+    named_parameters,
+)
 from tinygrad_seq.gradcheck.replay import Replay
 
 Point = Sequence[np.ndarray]
@@ -59,15 +64,15 @@ class Subject:
     ):
         self.fn = fn
         args = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
-        modules = _modules_of(fn)
+        modules = modules_of(fn)
         self.variables: list[Variable] = []
         self._constants: list[Any] = []
         for i, (name, value) in enumerate(zip(argument_names(fn, len(args)), args, strict=True)):
             self._add_input(i, name, value, promote)
-        for name, p in _named_parameters(modules, params):
+        for name, p in named_parameters(modules, params):
             if p.requires_grad:
                 self._add(name, p, p, promote)
-        self.replay = Replay([*generators, *_generators_of(modules)], _buffers_of(modules))
+        self.replay = Replay([*generators, *generators_of(modules)], buffers_of(modules))
         self.names: list[str] = []
         self.shapes: list[tuple[int, ...]] = []
         self.dtypes: list[np.dtype[Any]] = []
@@ -189,69 +194,3 @@ def floating(result: Any) -> Iterator[Tensor]:
             yield from floating(item)
     elif result is not None and not isinstance(result, (bool, int)):
         raise DTypeError(f"gradcheck: expected the function to give Tensors, got {type(result)}")
-
-
-def argument_names(fn: Callable[..., Any], count: int) -> list[str]:
-    """The names of a function's first positional parameters, or ``input0`` … without them."""
-    names: list[str] = []
-    try:
-        for p in inspect.signature(getattr(fn, "forward", fn)).parameters.values():
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
-                names.append(p.name)
-    except (TypeError, ValueError):
-        pass
-    return [names[i] if i < len(names) else f"input{i}" for i in range(count)]
-
-
-def _is_module(value: Any) -> bool:
-    return not inspect.isclass(value) and callable(getattr(value, "named_parameters", None))
-
-
-def _modules_of(fn: Any) -> dict[str, Any]:
-    """The modules that a function is, belongs to, or refers to, by the name it uses."""
-    fn = inspect.unwrap(fn)
-    if _is_module(fn):
-        return {"": fn}
-    if isinstance(fn, functools.partial):
-        return _modules_of(fn.func)
-    if _is_module(getattr(fn, "__self__", None)):
-        return {"": fn.__self__}
-    if not inspect.isfunction(fn):
-        return {}
-    known = inspect.getclosurevars(fn)
-    named = {**known.globals, **known.nonlocals}
-    found = {n: v for n, v in named.items() if _is_module(v)}
-    return {"": next(iter(found.values()))} if len(found) == 1 else found
-
-
-def _named_parameters(modules: dict[str, Any], params: Any) -> Iterator[tuple[str, Tensor]]:
-    """Each parameter once, under its first name."""
-    given: list[tuple[str, Any]] = []
-    if _is_module(params):
-        given += list(params.named_parameters())
-    elif isinstance(params, Mapping):
-        given += list(params.items())
-    elif params is not None:
-        many = list(params)
-        given += [p if isinstance(p, tuple) else (f"param{i}", p) for i, p in enumerate(many)]
-    for prefix, module in modules.items():
-        dotted = f"{prefix}." if prefix else ""
-        given += [(dotted + name, p) for name, p in module.named_parameters()]
-    seen: set[int] = set()
-    for name, p in given:
-        expect(isinstance(p, Tensor), "gradcheck", "params to be Tensors", type(p), ArgumentError)
-        if id(p) not in seen:
-            seen.add(id(p))
-            yield name, p
-
-
-def _buffers_of(modules: dict[str, Any]) -> Iterator[Tensor]:
-    for module in modules.values():
-        for _, buffer in getattr(module, "named_buffers", tuple)():
-            yield buffer
-
-
-def _generators_of(modules: dict[str, Any]) -> Iterator[Generator]:
-    for module in modules.values():
-        for part in getattr(module, "modules", tuple)():
-            yield from (v for v in vars(part).values() if isinstance(v, Generator))
