@@ -238,7 +238,7 @@ def test_what_goes_wrong_on_the_way_leaves_the_old_file(path, monkeypatch, momen
         ({"a": [object()]}, "'a/0', got object"),
         ({"a": 1j}, "'a', got complex"),
         ({"": 1}, "at the top, got ''"),
-        ({1: 2}, "keys that are non-empty strings without '/' at the top, got 1"),
+        ({1: 2}, "non-empty string keys without '/' at the top, got 1"),
         ({"a": {"b/c": 1}}, "without '/' in 'a', got 'b/c'"),
         ({"a": {"$tensor": 1}}, "got '\\$tensor'"),
         ({"__metadata__": np.ones(1)}, "got '__metadata__'"),

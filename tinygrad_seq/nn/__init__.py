@@ -1,11 +1,25 @@
 """Layers, initialisers and clipping, with PyTorch's names, arguments and defaults."""
 
 from tinygrad_seq.nn import init
+from tinygrad_seq.nn.activations import (
+    ELU,
+    GELU,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Softsign,
+    Tanh,
+)
 from tinygrad_seq.nn.clip import clip_grad_norm_, clip_grad_value_
 from tinygrad_seq.nn.containers import ModuleDict, ModuleList, Sequential
 from tinygrad_seq.nn.dropout import Dropout
 from tinygrad_seq.nn.embedding import Embedding
 from tinygrad_seq.nn.linear import Linear
+from tinygrad_seq.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from tinygrad_seq.nn.module import Module
 from tinygrad_seq.nn.normalization import LayerNorm
 from tinygrad_seq.nn.parameter import Parameter

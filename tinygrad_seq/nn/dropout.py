@@ -17,8 +17,8 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5):
         super().__init__()
-        ok = isinstance(p, (int, float)) and 0 <= p <= 1
-        expect(ok, "Dropout", "a probability p in [0, 1]", repr(p), ArgumentError)
+        ok = isinstance(p, (int, float)) and 0 <= p < 1
+        expect(ok, "Dropout", "a probability p in [0, 1)", repr(p), ArgumentError)
         self.p = p
 
     def forward(self, x: Any) -> Any:

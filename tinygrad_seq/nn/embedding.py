@@ -77,5 +77,5 @@ def _row(index: int | None, rows: int) -> int | None:
     if index is None:
         return None
     ok = isinstance(index, int) and -rows <= index < rows
-    expect(ok, "Embedding", f"padding_idx below {rows}", repr(index), OutOfRangeError)
+    expect(ok, "Embedding", f"padding_idx in [{-rows}, {rows})", repr(index), OutOfRangeError)
     return index % rows

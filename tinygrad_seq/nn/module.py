@@ -334,5 +334,7 @@ def _move(tensor: Tensor, device: Device | None, dtype: Any) -> None:
     grad = tensor.grad
     tensor._write("to")
     tensor.data = Tensor(tensor.data).to(device, kind).data
+    if tensor._node is not None:
+        tensor._node.dtype = tensor.dtype  # what arrives there is converted to it
     if grad is not None:
         tensor.grad = Tensor(grad.data).to(device, kind)

@@ -103,7 +103,7 @@ def _key(key: Any, path: str) -> Any:
     """A dict key that names one place in the file and no other."""
     ok = isinstance(key, str) and key not in ("", _TENSOR, "__metadata__") and "/" not in key
     where = f"in {path!r}" if path else "at the top"
-    expect(ok, "save", f"keys that are non-empty strings without '/' {where}", repr(key), StateError)
+    expect(ok, "save", f"non-empty string keys without '/' {where}", repr(key), StateError)
     return key
 
 
