@@ -113,15 +113,6 @@ def _pow_b(g, a, out):
 pow.vjp(a=_pow_a, b=_pow_b)
 
 
-@primitive(numpy=np.abs, samples=[Sample((3, 4)), Sample(())], bench=Sample((1024, 1024)))
-def abs(x):
-    """Absolute value, elementwise: out = |x|, ∂out/∂x = sign x (0 at the kink)."""
-    return xp_of(x).abs(x)
-
-
-abs.vjp(x=lambda g, x: g * sign(x))
-
-
 @primitive(numpy=np.sign, samples=[Sample((3, 4)), Sample(())], bench=Sample((1024, 1024)))
 def sign(x):
     """Sign, elementwise: −1, 0 or 1. Its derivative is 0 wherever it has one."""
@@ -129,3 +120,12 @@ def sign(x):
 
 
 sign.vjp(x=lambda g: full_like(g, 0))
+
+
+@primitive(numpy=np.abs, samples=[Sample((3, 4)), Sample(())], bench=Sample((1024, 1024)))
+def abs(x):
+    """Absolute value, elementwise: out = |x|, ∂out/∂x = sign x (0 at the kink)."""
+    return xp_of(x).abs(x)
+
+
+abs.vjp(x=lambda g, x: g * sign(x))

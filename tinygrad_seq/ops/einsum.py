@@ -145,7 +145,7 @@ def _hidden(term, shape):
 
 def _check_sizes(terms, shapes):
     """A label must have one size everywhere, or be broadcast from 1 between operands."""
-    sizes = {}
+    sizes: dict[str, int] = {}
     for term, shape in zip(terms, shapes, strict=True):
         own = dict(zip(term, shape, strict=True))
         for label, n in zip(term, shape, strict=True):

@@ -58,9 +58,6 @@ def basic_getitem(x, index):
     return x[index] if Ellipsis in index else x[(*index, Ellipsis)]
 
 
-basic_getitem.vjp(x=lambda g, x_shape, index: scatter(g, index, x_shape))
-
-
 @primitive(
     samples=[
         Sample((5, 4), index=([0, 0, 3], [1, 1, 2])),
@@ -84,32 +81,26 @@ basic_getitem.vjp(x=lambda g, x_shape, index: scatter(g, index, x_shape))
 def array_getitem(x, index):
     """What ``getitem`` does for arrays, lists and masks: a copy of the chosen elements."""
     if not isinstance(x, np.ndarray):
-        _expect_inside(x, index)
+        _expect_inside("array_getitem", x, index)
     return x[index]
 
 
-array_getitem.vjp(x=lambda g, x_shape, index: scatter(g, index, x_shape))
-
-
-def _expect_inside(x, index):
+def _expect_inside(op, x, index):
     """Raise what NumPy would: other libraries let an index wrap around."""
-    items = index if isinstance(index, tuple) else (index,)
-    items = [np.asarray(i) if isinstance(i, (list, bool)) else i for i in items]
-    expect_all = [i for i in items if is_array(i)]
-    for i in expect_all:
-        kind = i.dtype.kind
-        expect(kind in "iub" or not i.size, "getitem", "an index of integer or boolean dtype",
-               i.dtype, OutOfRangeError)  # fmt: skip
-    taken = sum([_axes_taken(i) for i in items])
+    given = index if isinstance(index, tuple) else (index,)
+    items = [np.asarray(i) if isinstance(i, (list, bool)) else i for i in given]
+    taken = sum(_axes_taken(i) for i in items)
     axis = 0
     for i in items:
         if i is Ellipsis:
             axis += x.ndim - taken
-        elif is_array(i) and i.dtype.kind in "iu" and i.size and axis < x.ndim:
-            expect_range("getitem", "indices", i, -x.shape[axis], x.shape[axis])
+        elif is_array(i) and i.size and i.dtype.kind != "b" and axis < x.ndim:
+            ok = i.dtype.kind in "iu"
+            expect(ok, op, "an index of integer or boolean dtype", i.dtype, OutOfRangeError)
+            expect_range(op, "indices", i, -x.shape[axis], x.shape[axis])
         elif is_array(i) and i.dtype.kind == "b":
             ok = i.shape == x.shape[axis : axis + i.ndim]
-            expect(ok, "getitem", f"a boolean mask of shape {x.shape}", i.shape, OutOfRangeError)
+            expect(ok, op, f"a boolean mask for shape {x.shape}", i.shape, OutOfRangeError)
         axis += _axes_taken(i)
 
 
@@ -142,34 +133,31 @@ def scatter(x, index, shape):
     if is_basic(index):
         out[index] = x
     else:
-        _add_at(out, index, x)
+        _add_at("scatter", out, index, x)
     return out
 
 
+basic_getitem.vjp(x=lambda g, x_shape, index: scatter(g, index, x_shape))
+array_getitem.vjp(x=lambda g, x_shape, index: scatter(g, index, x_shape))
 scatter.vjp(x=lambda g, index: getitem(g, index))
 
 
-def _add_at(out, index, x):
+def _add_at(op, out, index, x):
     """``np.add.at(out, index, x)`` by way of flat positions, for which NumPy has a fast loop."""
     xp = xp_of(out)
     if not isinstance(out, np.ndarray):
-        _expect_inside(out, index)
+        _expect_inside(op, out, index)
     positions = xp.arange(out.size).reshape(out.shape)[index]
-    x = xp.broadcast_to(x, positions.shape)
-    xp.add.at(out.reshape(-1), positions.reshape(-1), x.reshape(-1))
-
-
-def _numpy_index_add(x, index, source):
-    out = x.copy()
-    np.add.at(out, index, source)
-    return out
+    values = xp.empty(positions.shape, out.dtype)
+    values[...] = x  # an array that broadcasts, or a number
+    xp.add.at(out.reshape(-1), positions.reshape(-1), values.reshape(-1))
 
 
 @primitive(
     samples=[
         Sample((5, 4), [0, 0, 3], (3, 4)),
-        Sample((5, 4), (Ellipsis), (5, 4)),
-        Sample((5, 4), index=slice(1, 4), source=np.ones((3, 1))),
+        Sample((5, 4), Ellipsis, (5, 4)),
+        Sample((5, 4), slice(1, 4), (3, 1)),
         Sample((5, 4), index=([0, 0, 1], [1, 1, 2]), source=0.5),
         Sample((5, 4), Booleans((5, 4)), 2.0),
     ],
@@ -190,7 +178,7 @@ def index_add(x, index, source):
     if is_basic(index):
         out[index] += source
     else:
-        _add_at(out, index, source)
+        _add_at("index_add", out, index, source)
     return out
 
 

@@ -24,15 +24,13 @@ def sin(x):
     return xp_of(x).sin(x)
 
 
-sin.vjp(x=lambda g, x: g * cos(x))
-
-
 @primitive(numpy=np.cos, samples=_SAMPLES, bench=_BENCH, analytic=True)
 def cos(x):
     """Cosine of x in radians: ∂out/∂x = −sin x."""
     return xp_of(x).cos(x)
 
 
+sin.vjp(x=lambda g, x: g * cos(x))
 cos.vjp(x=lambda g, x: -g * sin(x))
 
 
