@@ -75,6 +75,12 @@ class Tensor(Traced, result=True):
         """All axes reversed."""
         return ops.transpose(self)  # type: ignore[no-any-return]
 
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes exchanged: each matrix transposed."""
+        expect(self.ndim > 1, "mT", "a tensor with at least two axes", f"shape {self.shape}")
+        return ops.swapaxes(self, -1, -2)  # type: ignore[no-any-return]
+
     # ------------------------------------------------------------------ its place on the tape
 
     @property
@@ -336,26 +342,48 @@ class Tensor(Traced, result=True):
     # ------------------------------------------------------------------ ops as methods
 
     abs = ops.abs
+    all = ops.all
+    any = ops.any
+    argmax = ops.argmax
+    argmin = ops.argmin
     astype = ops.astype
+    clip = ops.clip
+    copy = ops.copy
+    cumsum = ops.cumsum
     exp = ops.exp
+    expand_dims = ops.expand_dims
+    flip = ops.flip
     log = ops.log
+    log_softmax = ops.log_softmax
+    logsumexp = ops.logsumexp
+    masked_fill = ops.masked_fill
     max = ops.max
     mean = ops.mean
     min = ops.min
+    norm = ops.norm
+    pad = ops.pad
+    prod = ops.prod
     relu = ops.relu
+    repeat = ops.repeat
+    roll = ops.roll
     sigmoid = ops.sigmoid
+    softmax = ops.softmax
     sqrt = ops.sqrt
     square = ops.square
     squeeze = ops.squeeze
+    std = ops.std
     sum = ops.sum
     swapaxes = ops.swapaxes
+    take_along_axis = ops.take_along_axis
     tanh = ops.tanh
-    argmax = ops.argmax
-    argmin = ops.argmin
-    all = ops.all
-    any = ops.any
-    softmax = ops.softmax
-    log_softmax = ops.log_softmax
+    tile = ops.tile
+    tril = ops.tril
+    triu = ops.triu
+    var = ops.var
+
+    def split(self, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
+        """Parts of it along an axis: n equal ones, or cut before each of the indices given."""
+        return ops.split(self, indices_or_sections, axis)
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same numbers in another shape: ``t.reshape(2, -1)`` or ``t.reshape((2, -1))``."""
