@@ -1,5 +1,7 @@
 """Tensor and tape: recording ops and differentiating what was recorded."""
 
+from tinygrad_seq.autograd.anomaly import detect_anomaly
+from tinygrad_seq.autograd.checkpoint import checkpoint
 from tinygrad_seq.autograd.creation import (
     arange,
     default_dtype,
@@ -18,7 +20,9 @@ from tinygrad_seq.autograd.tensor import Tensor
 __all__ = [
     "Tensor",
     "arange",
+    "checkpoint",
     "default_dtype",
+    "detect_anomaly",
     "enable_grad",
     "full",
     "grad",

@@ -44,7 +44,7 @@ def run_backward(
     arriving: Iterable[tuple[Place | None, Any]] = [*roots]
     targets = frozenset(wanted or ())
     needed = None if wanted is None else _on_the_way([place for place, _ in arriving], targets)
-    listener = modes.listener
+    listeners = modes.listeners
     while True:
         for place, g in arriving:
             if g is None or place is None or (needed is not None and place not in needed):
@@ -84,7 +84,7 @@ def run_backward(
                     given = place.plan.differentiate(g, saved)
             else:
                 given = _differentiate_recording(place, g, saved, lift)
-            if listener is not None:
+            for listener in listeners:
                 listener.differentiated(place, given)
             arriving = zip(place.inputs, given)  # noqa: B905 - equal by construction
             if not retain:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 
+class Listener:
+    """Is told of every op that is recorded and of every node that is differentiated."""
+
+    def recorded(self, op: Any, values: Sequence[Any], results: Sequence[Any]) -> None:
+        """``op`` computed ``results`` (tensors) from ``values`` (raw), some of which need a
+        gradient."""
+
+    def differentiated(self, node: Any, given: Sequence[Any]) -> None:
+        """``node``'s rules gave the gradients ``given`` for its inputs."""
+
+
 class _Modes(threading.local):
     grad_enabled: bool = True
-    #: told of every op as it is recorded and differentiated: see anomaly.py, checkpoint.py
-    listener: Any = None
+    listeners: tuple[Listener, ...] = ()
     #: both of these in one, since the tape asks it for every op: 0 where nothing is to be
     #: recorded, 1 where it is, 2 where somebody listens
     watch: int = 1
@@ -35,7 +45,7 @@ def switched(name: str, value: Any) -> Iterator[Any]:
 
 def _set(name: str, value: Any) -> None:
     setattr(modes, name, value)
-    modes.watch = 2 if modes.listener is not None else int(modes.grad_enabled)
+    modes.watch = 2 if modes.listeners else int(modes.grad_enabled)
 
 
 @contextmanager

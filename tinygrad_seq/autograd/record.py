@@ -144,6 +144,6 @@ def _put(
         result = object.__new__(Traced.result_class)
         result.data, result._node = data, node
         results.append(result)
-    if modes.listener is not None:
-        modes.listener.recorded(op, values, results)
+    for listener in modes.listeners:
+        listener.recorded(op, values, results)
     return results[0] if width == 1 else tuple(results)
