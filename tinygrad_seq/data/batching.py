@@ -24,7 +24,8 @@ from tinygrad_seq.errors import ArgumentError, DataError, expect
 class Streams:
     """One epoch: inputs and next-token targets, time-major (T, B), in windows of ``window`` steps.
 
-    They are arrays, or Tensors on some device after ``map``. T is a multiple of ``window``. The few tokens left over at the end of the text are not used.
+    They are arrays, or Tensors on some device after ``map``. T is a multiple of ``window``; the few
+    tokens left over at the end of the text are not used.
     """
 
     inputs: Any

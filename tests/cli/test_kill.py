@@ -1,0 +1,72 @@
+"""Training processes that are interrupted or killed, and resumed, end bitwise where others end."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tinygrad_seq.train import RunFolder
+from tinygrad_seq.train.log import read_log
+
+SIZES = ["--embedding", "3", "--hidden", "5", "--batch", "4", "--bptt", "6", "--steps", "43",
+         "--log-every", "1", "--look-every", "20", "--checkpoint-every", "10"]  # fmt: skip
+
+# A process that sends itself a signal when the line of step 27 has been written.
+DRIVER = """
+import os, sys
+from tinygrad_seq.cli import main
+from tinygrad_seq.train.progress import Progress
+show, number = Progress.__call__, int(sys.argv[1])
+def call(self, event):
+    show(self, event)
+    if event["event"] == "train" and event["step"] == 27:
+        os.kill(os.getpid(), number)
+if number:
+    Progress.__call__ = call
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("she sells sea shells by the sea shore. " * 12)
+
+    def call(number, *arguments):
+        command = [sys.executable, "-c", DRIVER, str(int(number)), "train", *arguments]
+        environment = {**os.environ, "MPLBACKEND": "Agg"}
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120,
+                              env=environment)  # fmt: skip
+
+    def start(number, out):
+        return call(number, "--text", "text.txt", "--out", out, *SIZES)
+
+    return tmp_path, start, lambda out: call(0, "--resume", out)
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "saved_at"),
+    [(signal.SIGINT, 130, 27), (signal.SIGTERM, 130, 27), (signal.SIGKILL, -9, 20)],
+)
+def test_killed_and_resumed_equals_uninterrupted(run, number, status, saved_at):
+    folder, start, resume = run
+    whole = start(0, "whole")
+    assert whole.returncode == 0, whole.stderr
+    cut = start(number, "cut")
+    assert cut.returncode == status, cut.stderr
+    assert "Traceback" not in cut.stderr
+    assert ("--resume cut" in cut.stdout) == (status == 130)
+    assert RunFolder(folder / "cut").load()["position"]["step"] == saved_at
+    resumed = resume("cut")
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"from step {saved_at}" in resumed.stdout
+    one, other = (folder / name / "checkpoint.safetensors" for name in ("whole", "cut"))
+    assert one.read_bytes() == other.read_bytes()
+    one, other = (
+        [(e["event"], e.get("step"), e.get("loss"), e.get("text"))
+         for e in read_log(folder / name / "log.jsonl")[1:]]
+        for name in ("whole", "cut")
+    )  # fmt: skip
+    assert one == other

@@ -1,0 +1,173 @@
+"""A user's mistake on the command line: one line of words, exit status 2, never a traceback."""
+
+import shutil
+import sys
+
+import pytest
+
+from tinygrad_seq.backend import as_device
+from tinygrad_seq.cli import main
+from tinygrad_seq.errors import TinygradSeqError
+from tinygrad_seq.nn.serialization import save
+
+TINY = ["--embedding", "3", "--hidden", "5", "--batch", "4", "--bptt", "6", "--steps", "3"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with texts, good and bad, and a finished run."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    files = {
+        "good.txt": b"she sells sea shells by the sea shore. " * 12,
+        "empty.txt": b"",
+        "binary.txt": b"\x7fELF\x00\x01\x02",
+        "latin1.txt": "caf\xe9 ".encode("latin-1") * 200,
+        "short.txt": b"too short for this",
+        "window.txt": b"too short for a window " * 10,
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    text = str(folder / "good.txt")
+    assert main(["train", "--text", text, "--out", str(folder / "run"), *TINY]) == 0
+    (folder / "hollow").mkdir()
+    (folder / "corrupt").mkdir()
+    whole = (folder / "run" / "checkpoint.safetensors").read_bytes()
+    (folder / "corrupt" / "checkpoint.safetensors").write_bytes(whole[: len(whole) // 2])
+    (folder / "foreign").mkdir()
+    save(folder / "foreign" / "checkpoint.safetensors", {"format": "a recipe"})
+    shutil.copytree(folder / "run", folder / "logless")
+    (folder / "logless" / "log.jsonl").unlink()
+    return folder
+
+
+@pytest.fixture
+def mistake(trained, monkeypatch, capsys):
+    """Call the command line in that folder; → its one line of complaint."""
+    monkeypatch.chdir(trained)
+    monkeypatch.delenv("TINYGRAD_SEQ_DATA", raising=False)
+
+    def call(*arguments):
+        capsys.readouterr()
+        assert main(list(arguments)) == 2
+        seen = capsys.readouterr()
+        assert seen.out == ""
+        assert seen.err.startswith("error: ")
+        assert seen.err.count("\n") == 1, seen.err
+        return seen.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--text missing.txt", "no file 'missing.txt'"),
+        ("--text empty.txt", "empty.txt: the file is empty"),
+        ("--text binary.txt", "got a binary file"),
+        ("--text latin1.txt", "expected UTF-8 text, got byte 0xe9 at 3"),
+        ("--text .", "cannot be read: Is a directory"),
+        ("--text short.txt", "too short: its last tenth"),
+        ("--text window.txt", "need 2049 characters to train on, got 207"),
+        ("--modle rnn", "--modle"),
+        ("--model gru", "model: expected rnn or lstm, got gru"),
+        ("--hidden 0", "hidden: expected a whole number ≥ 1, got 0"),
+        ("--hidden many", "--hidden"),
+        ("--hidden 2.5", "--hidden"),
+        ("--hidden 100000000 --text good.txt --batch 2 --bptt 4", "not enough memory"),
+        ("--embedding -3", "embedding"),
+        ("--steps 0", "steps"),
+        ("--batch 0", "batch"),
+        ("--bptt 0", "bptt"),
+        ("--lr -1", "lr: expected a number above 0, got -1"),
+        ("--lr nan", "lr: expected a number above 0, got nan"),
+        ("--clip -1", "clip: expected a number ≥ 0"),
+        ("--seed -1", "seed"),
+        ("--checkpoint-every 0", "checkpoint-every"),
+        ("--device tpu", "expected one of cpu, cuda, strict, got 'tpu'"),
+        ("--device cpu:1", "index below 1"),
+        ("--text", "--text"),
+        ("surplus", "surplus"),
+        ("--out run --text good.txt --batch 4 --bptt 6", "run holds a run already"),
+        ("--out good.txt --text good.txt --batch 4 --bptt 6", "good.txt: no folder can be made"),
+        ("--resume nowhere", "nowhere holds no checkpoint"),
+        ("--resume hollow", "hollow holds no checkpoint"),
+        ("--resume corrupt", "no intact safetensors file"),
+        ("--resume foreign", "checkpoint: expected format"),
+        ("--resume logless", "log.jsonl: expected the"),
+        ("--resume run --lr 0.5", "--lr cannot be changed with --resume"),
+        ("--resume run --text short.txt", "--text cannot be changed with --resume"),
+        ("--resume run --out other", "--out cannot be changed with --resume"),
+        ("--resume run --checkpoint-every 1", "--checkpoint-every cannot be changed"),
+    ],
+)
+def test_train(mistake, arguments, words):
+    assert words in mistake("train", *arguments.split())
+
+
+def test_no_gpu(mistake):
+    try:
+        as_device("cuda")
+    except TinygradSeqError:
+        assert "device 'cuda'" in mistake("train", "--device", "cuda")
+    else:
+        pytest.skip("there is a GPU")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], "nowhere holds no checkpoint"),
+        (["corrupt"], "no intact safetensors file"),
+        (["foreign"], "checkpoint: expected format"),
+        (["run", "--prompt", "sea Ω"], "the character 'Ω' at position 4"),
+        (["run", "--prompt", ""], "a prompt of one token or more"),
+        (["run", "--temperature", "-1"], "temperature ≥ 0"),
+        (["run", "--temperature", "hot"], "--temperature"),
+        (["run", "--length", "-5"], "length ≥ 0"),
+        (["run", "--seed", "-5"], "an integer ≥ 0"),
+        (["run", "--device", "tpu"], "expected one of cpu, cuda, strict, got 'tpu'"),
+    ],
+)
+def test_sample(mistake, arguments, words):
+    assert words in mistake("sample", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["gradcheck", "tanhh"], "tanh"),
+        (["gradcheck", "tanh", "--device", "tpu"], "expected one of cpu, cuda, strict, got 'tpu'"),
+        (["trian"], "trian"),
+        (["--nonsense"], "--nonsense"),
+        (["ops", "surplus"], "surplus"),
+        (["info", "--loud"], "--loud"),
+    ],
+)
+def test_other_commands(mistake, arguments, words):
+    assert words in mistake(*arguments)
+
+
+def test_a_changed_text_is_noticed(mistake, trained):
+    shutil.copytree(trained / "run", trained / "moved")
+    good = trained / "good.txt"
+    before = good.read_bytes()
+    good.write_bytes(before.replace(b"shore", b"coast"))
+    try:
+        assert "the text has changed" in mistake("train", "--resume", "moved")
+    finally:
+        good.write_bytes(before)
+
+
+def test_a_folder_that_may_not_be_written(mistake, trained, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied", "locked")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    line = mistake("train", "--text", "good.txt", "--out", "locked/run", *TINY)
+    assert "locked/run: no folder can be made: Permission denied" in line
+
+
+def test_a_mistake_of_the_program_is_not_hidden(monkeypatch):
+    monkeypatch.setattr(sys.modules["tinygrad_seq.cli.ops"], "formula", lambda op: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["ops"])

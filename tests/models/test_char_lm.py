@@ -1,0 +1,147 @@
+"""The character model: does it learn, does it carry its state, does it write what it should."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tinygrad_seq as tg
+from tinygrad_seq.backend import Generator
+from tinygrad_seq.data import Vocabulary
+from tinygrad_seq.errors import ArgumentError, DataError, OutOfRangeError
+from tinygrad_seq.models import CharLM
+from tinygrad_seq.models.char_lm import choose
+from tinygrad_seq.optim import Adam
+
+KINDS = ["rnn", "lstm"]
+
+
+def column(tokens, device=None):
+    return tg.tensor(np.asarray(tokens)[:, None], device=device)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hello(kind, device):
+    vocabulary = Vocabulary.of("hello")
+    x, y = (column(vocabulary.encode(s), device) for s in ("hell", "ello"))
+    model = CharLM(4, embedding=4, hidden=16, kind=kind, device=device)
+    optimizer = Adam(model.parameters(), lr=0.05)
+    losses = []
+    for _ in range(80):
+        loss, _ = model.loss(x, y)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[0] == pytest.approx(math.log(4), abs=0.3)
+    assert losses[-1] < 0.01
+    best = model(x)[0].argmax(axis=-1)
+    assert vocabulary.decode(best.numpy()) == "ello"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_untrained_model_knows_nothing(kind):
+    model = CharLM(65, embedding=32, hidden=128, kind=kind)
+    tokens = Generator(1).integers(0, 65, (51, 8))
+    loss, _ = model.loss(tg.tensor(tokens[:-1]), tg.tensor(tokens[1:]))
+    assert loss.item() == pytest.approx(math.log(65), rel=0.03)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shapes_and_names(kind):
+    model = CharLM(7, embedding=3, hidden=5, kind=kind)
+    logits, state = model(tg.tensor(np.zeros((4, 2), np.int64)))
+    assert logits.shape == (4, 2, 7)
+    parts = state if kind == "lstm" else (state,)
+    assert [s.shape for s in parts] == [(1, 2, 5)] * len(parts)
+    assert list(model.state_dict()) == [
+        "embedding.weight",
+        *(f"rnn.{n}" for n in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")),
+        "head.weight",
+        "head.bias",
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_halves_with_the_state_carried_equal_the_whole(kind):
+    model = CharLM(7, embedding=3, hidden=5, kind=kind, dtype="float64")
+    tokens = tg.tensor(Generator(2).integers(0, 7, (9, 2)))
+    whole, _ = model(tokens)
+    first, state = model(tokens[:4])
+    second, _ = model(tokens[4:], state)
+    both = np.concatenate([first.detach().numpy(), second.detach().numpy()])
+    np.testing.assert_allclose(both, whole.detach().numpy(), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_free_running_starts_as_teacher_forcing_and_feeds_its_output_back(kind):
+    model = CharLM(7, embedding=3, hidden=5, kind=kind, dtype="float64")
+    prompt = np.array([1, 4, 2])
+    written = list(model.generate(prompt, 6, temperature=0))
+    forced = model(column(prompt))[0].argmax(axis=-1).numpy()
+    assert written[0] == forced[-1, 0]
+    # Reading what it wrote, it would write the same again.
+    again = model(column([*prompt, *written]))[0].argmax(axis=-1).numpy()[:, 0]
+    assert written == again[len(prompt) - 1 : -1].tolist()
+
+
+def test_the_same_seed_writes_the_same_text():
+    model = CharLM(7, embedding=3, hidden=5)
+    first, second, other = (
+        list(model.generate(np.array([0]), 40, generator=Generator(s))) for s in (3, 3, 4)
+    )
+    assert first == second != other
+
+
+def test_tokens_are_drawn_as_often_as_softmax_says():
+    logits = np.log(np.array([0.5, 0.3, 0.2, 1e-30], np.float32))
+    generator = Generator(0)
+    for temperature in (1.0, 0.5):
+        drawn = np.bincount([choose(logits, temperature, generator) for _ in range(4000)])
+        p = np.array([0.5, 0.3, 0.2]) ** (1 / temperature)
+        np.testing.assert_allclose(drawn / 4000, p / p.sum(), atol=0.03)
+    assert choose(logits, 0, generator) == 0
+
+
+def test_the_last_token_can_be_drawn_but_nothing_beyond_it():
+    class Ends:
+        def __init__(self, value):
+            self.value = value
+
+        def uniform(self, shape):
+            return np.float64(self.value)
+
+    logits = np.zeros(3, np.float32)
+    assert choose(logits, 1.0, Ends(0.0)) == 0
+    assert choose(logits, 1.0, Ends(1 - 2**-53)) == 2
+
+
+def test_writing_leaves_no_trace_on_the_tape():
+    model = CharLM(7, embedding=3, hidden=5)
+    list(model.generate(np.array([0]), 3))
+    assert tg.is_grad_enabled()
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"temperature": -0.1}, ArgumentError, "temperature ≥ 0"),
+        ({"temperature": math.nan}, ArgumentError, "temperature ≥ 0"),
+        ({"length": -1}, ArgumentError, "length ≥ 0"),
+        ({"prompt": np.array([], np.int64)}, DataError, "a prompt of one token"),
+    ],
+)
+def test_generate_refuses_at_once(wrong, error, message):
+    with pytest.raises(error, match=message):
+        CharLM(7, 3, 5).generate(**{"prompt": np.array([0]), "length": 2, **wrong})
+
+
+def test_an_unknown_layer_is_refused():
+    with pytest.raises(ArgumentError, match="rnn or lstm"):
+        CharLM(7, 3, 5, kind="gru")
+
+
+def test_a_token_beyond_the_vocabulary_is_refused():
+    with pytest.raises(OutOfRangeError):
+        CharLM(7, 3, 5)(column([7]))

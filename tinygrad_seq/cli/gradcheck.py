@@ -1,0 +1,39 @@
+"""``tinygrad-seq gradcheck``: every derivative against finite differences."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tinygrad_seq.backend import as_device
+from tinygrad_seq.cli.console import console
+from tinygrad_seq.cli.layers import LAYERS
+from tinygrad_seq.gradcheck.suite import check_all
+
+COLUMNS = "{:<34} {:<5} {:>13}  {:<16} {:>7}"
+
+
+def gradcheck(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Ops and layers. Default: all.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="cpu|strict|cuda", help="Where to run.")] = "cpu",
+    order: Annotated[int, typer.Option(help="1: gradients; 2: gradients of gradients.")] = 1,
+) -> None:
+    """Check every op and layer against finite differences; exit status 1 if any fails."""
+    as_device(device)
+    screen = console()
+    checked, failed = 0, []
+    for row in check_all(names, device, LAYERS, order):
+        if not checked:
+            screen.print(COLUMNS.format("name", "kind", "worst rel err", "verdict", "seconds"))
+        worst, seconds = f"{row.worst:.1e}", f"{row.seconds:.2f}"
+        screen.print(COLUMNS.format(row.name, row.kind, worst, row.verdict, seconds))
+        checked += 1
+        if row.verdict != "pass":
+            failed.append(row.name)
+            screen.print(f"\n{row.note}\n")
+    names_of_failed = f": {', '.join(failed)}" if failed else ""
+    screen.print(f"{checked} checked, {len(failed)} failed{names_of_failed}")
+    raise typer.Exit(1 if failed else 0)

@@ -1,0 +1,33 @@
+"""``tinygrad-seq sample``: text from a trained model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tinygrad_seq.backend import Generator
+from tinygrad_seq.cli.console import console
+from tinygrad_seq.train import RunFolder
+from tinygrad_seq.train.progress import printable
+from tinygrad_seq.train.run import opening, saved_model, write
+
+
+def sample(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="The folder of a training run.")],
+    prompt: Annotated[
+        str | None, typer.Option(help="What the text begins with. Default: a new line.")
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1 bolder, above 1 wilder; 0: always the likeliest.")
+    ] = 1.0,
+    length: Annotated[int, typer.Option(help="Characters to write.")] = 500,
+    seed: Annotated[int, typer.Option(help="Start of the random numbers.")] = 0,
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 ...")] = "cpu",
+) -> None:
+    """Let a trained model go on from a prompt."""
+    model, vocabulary = saved_model(RunFolder(folder).load(), device)
+    prompt = opening(vocabulary) if prompt is None else prompt
+    how = {"temperature": temperature, "generator": Generator(seed)}
+    text = write(model, vocabulary, prompt, length, **how)
+    console().print(printable(prompt + text).strip("\n"), soft_wrap=True)

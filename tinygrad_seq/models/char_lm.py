@@ -1,0 +1,102 @@
+"""A character language model: embedding, recurrent layer, linear read-out.
+
+    x_t = E[c_t]        h_t = RNN(x_t, h_{t−1})        p(c_{t+1} | c_1 … c_t) = softmax(W h_t + b)
+
+Source: Graves, Generating Sequences With Recurrent Neural Networks, arXiv:1308.0850.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_seq import ops
+from tinygrad_seq.autograd import Tensor, no_grad, tensor
+from tinygrad_seq.backend import Generator, default_generator
+from tinygrad_seq.errors import ArgumentError, DataError, expect
+from tinygrad_seq.nn import LSTM, RNN, Embedding, Linear, Module
+
+LAYERS = {"rnn": RNN, "lstm": LSTM}
+
+# What is carried from one window to the next: h for an RNN, (h, c) for an LSTM, each (1, B, H).
+State = Any
+
+
+class CharLM(Module):
+    """Logits of the next character for every position of a text.
+
+    vocabulary: V, the number of characters. kind: ``"lstm"`` or ``"rnn"`` (tanh). embedding,
+    hidden: the sizes E and H.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        embedding: int = 64,
+        hidden: int = 256,
+        kind: str = "lstm",
+        device: Any = None,
+        dtype: Any = None,
+    ):
+        super().__init__()
+        expect(kind in LAYERS, "CharLM", " or ".join(LAYERS), repr(kind), ArgumentError)
+        self.embedding = Embedding(vocabulary, embedding, device=device, dtype=dtype)
+        self.rnn = LAYERS[kind](embedding, hidden, device=device, dtype=dtype)
+        self.head = Linear(hidden, vocabulary, device=device, dtype=dtype)
+
+    def forward(self, tokens: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """tokens (T, B), state of before (None: zeros) → logits (T, B, V), state of after."""
+        x = self.embedding(tokens)  # (T, B, E)
+        h, state = self.rnn(x, state)  # (T, B, H)
+        return self.head(h), state  # (T, B, V)
+
+    def loss(self, tokens: Tensor, targets: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """Mean cross-entropy against ``targets`` (T, B), in nats per character, and the state."""
+        logits, state = self(tokens, state)
+        flat = logits.reshape(-1, logits.shape[-1])  # (T·B, V)
+        return ops.cross_entropy(flat, targets.reshape(-1)), state
+
+    def generate(
+        self,
+        prompt: np.ndarray,
+        length: int,
+        temperature: float = 1.0,
+        generator: Generator | None = None,
+    ) -> Iterator[int]:
+        """Read ``prompt``, then write ``length`` tokens, each fed back in as the next input.
+
+        A token is drawn from softmax(logits / temperature); temperature 0 takes the most likely
+        one. Raises ArgumentError for a negative temperature, DataError for an empty prompt.
+        """
+        ok = temperature >= 0 and np.isfinite(temperature)
+        expect(ok, "generate", "temperature ≥ 0", temperature, ArgumentError)
+        expect(length >= 0, "generate", "length ≥ 0", length, ArgumentError)
+        expect(len(prompt) > 0, "generate", "a prompt of one token or more", "none", DataError)
+        return self._write(prompt, length, temperature, generator or default_generator())
+
+    def _write(
+        self, prompt: np.ndarray, length: int, temperature: float, generator: Generator
+    ) -> Iterator[int]:
+        logits, state = self._read(prompt, None)
+        for _ in range(length):
+            token = choose(logits, temperature, generator)
+            yield token
+            logits, state = self._read(np.array([token]), state)
+
+    def _read(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        """One stream on: → the logits after the last token, on the host (V,), and the state."""
+        with no_grad():
+            column = tensor(tokens[:, None], device=self.head.weight.device)  # (T, 1)
+            logits, state = self(column, state)
+        return logits[-1, 0].numpy(), state
+
+
+def choose(logits: np.ndarray, temperature: float, generator: Generator) -> int:
+    """Draw an index from softmax(logits / temperature) by inverting the cumulative sum."""
+    if temperature == 0:
+        return int(logits.argmax())
+    weights = np.exp((logits - logits.max()) / np.asarray(temperature, logits.dtype))
+    edges = weights.cumsum()
+    return int(np.searchsorted(edges, generator.uniform(()) * edges[-1], side="right"))

@@ -1,0 +1,39 @@
+"""From the log of a run to its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinygrad_seq.errors import StateError
+from tinygrad_seq.train.log import Event, read_log
+from tinygrad_seq.viz.curves import Curves, plot_curves
+
+
+def draw(log: Path, picture: Path) -> None:
+    """Draw losses and gradient norms of the run that ``log`` tells of.
+
+    Raises StateError if that is no log, MissingDependencyError without matplotlib.
+    """
+    plot_curves(curves(read_log(log)), picture)
+
+
+def curves(events: Sequence[Event]) -> Curves:
+    """The columns of a log that are drawn."""
+    if not events or events[0]["event"] != "header":
+        raise StateError("expected a log that begins with its header")
+    config = events[0]["config"]
+    train, validation, end = (
+        [e for e in events if e["event"] == name] for name in ("train", "validation", "end")
+    )
+    return Curves(
+        steps=[e["step"] for e in train],
+        loss=[e["loss"] for e in train],
+        grad_norm=[e["grad_norm"] for e in train],
+        validation_steps=[e["step"] for e in validation],
+        validation=[e["loss"] for e in validation],
+        clip=config["clip"],
+        baselines=end[-1]["baselines"] if end else {},
+        title=f"character {config['model'].upper()}, {config['hidden']} units, "
+        f"windows of {config['bptt']}",
+    )
