@@ -81,8 +81,7 @@ def _apart(a: np.ndarray, b: np.ndarray, tolerance: float) -> int | None:
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     if same.all():
         return None
-    with np.errstate(invalid="ignore"):
-        off = np.where(same, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf))
+    off = np.where(same, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf))
     finite = np.abs(a[np.isfinite(a)])
     at = int(np.argmax(off))
     return at if off[at] > tolerance * finite.max(initial=0.0) else None

@@ -58,8 +58,7 @@ class Block:
 
     def ratio(self) -> np.ndarray:
         """How many tolerances each pair is apart; infinite where one is not finite."""
-        with np.errstate(all="ignore"):
-            ratio = np.abs(self.analytic - self.numeric) / self.tolerance
+        ratio = np.abs(self.analytic - self.numeric) / self.tolerance
         ratio = np.where(self.analytic == self.numeric, 0.0, ratio)
         bad = ~np.isfinite(self.numeric) | ~np.isfinite(self.analytic)
         return np.where(bad, np.inf, np.nan_to_num(ratio, nan=np.inf, posinf=np.inf))

@@ -40,8 +40,8 @@ def _repeated(a: np.ndarray) -> np.ndarray:
 
 #: name → a view with the same shape (and the same elements, but for ``repeated``)
 LAYOUTS: dict[str, Layout] = {
-    "contiguous": np.ascontiguousarray,
-    "fortran": np.asfortranarray,
+    "contiguous": lambda a: np.array(a, order="C"),
+    "fortran": lambda a: np.array(a, order="F"),
     "strided": _strided,
     "reversed": _reversed,
     "offset": _offset,
