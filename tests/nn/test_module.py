@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as tg
-from tinygrad_seq import nn
+from tinygrad_seq import nn, optim
 from tinygrad_seq.errors import (
     ArgumentError,
     DTypeError,
@@ -362,3 +362,25 @@ def test_none_takes_the_place_of_a_parameter_buffer_or_module():
     assert list(m.state_dict()) == ["shift"]
     m.calls = tg.ones(1)  # still a buffer
     assert list(m.state_dict()) == ["shift", "calls"]
+
+
+def test_training_works_beside_the_current_device():
+    """On a device that is not the current one; CuPy leaves finding the right one to us."""
+    layer = nn.Linear(3, 2, device="strict:1")
+    optimiser = optim.Adam(layer.parameters(), lr=0.1)
+    layer(tg.ones(4, 3, device="strict:1")).sum().backward()
+    assert nn.clip_grad_norm_(layer.parameters(), 0.1).device == layer.weight.device
+    nn.clip_grad_value_(layer.parameters(), 0.05)
+    before = layer.weight.numpy().copy()
+    optimiser.step()
+    np.testing.assert_allclose(layer.weight.numpy(), before - 0.1, rtol=1e-5)
+    layer.zero_grad(set_to_none=False)
+    twin = copy.deepcopy(layer).to("strict:0")
+    layer.load_state_dict(twin.state_dict())
+    nn.init.ones_(layer.weight)
+
+
+def test_what_is_converted_gets_gradients_of_its_new_dtype():
+    m = Scale().to(dtype="float64")
+    m(tg.ones(3)).sum().backward()
+    assert m.scale.grad.dtype == np.float64

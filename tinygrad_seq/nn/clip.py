@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_seq.autograd import Tensor, no_grad
-from tinygrad_seq.backend import Array, transfer, xp_of
+from tinygrad_seq.backend import Array, beside, transfer, xp_of
 from tinygrad_seq.errors import AnomalyError, ArgumentError, expect
 
 
@@ -38,16 +38,18 @@ def clip_grad_norm_(
         return Tensor(np.float32(0))
     home, dtype = grads[0].device, np.result_type(*(g.dtype for g in grads))
     norms = [transfer(_norm(g.data, norm_type), home) for g in grads]
-    xp = xp_of(norms[0])
-    total = _norm(xp.stack([n.astype(dtype) for n in norms]), norm_type)
-    if error_if_nonfinite and not bool(xp.isfinite(total)):
-        raise AnomalyError(f"{op}: the {norm_type}-norm of the gradients is {float(total)}")
-    if max_norm < math.inf:
+    with beside(norms[0]):
+        xp = xp_of(norms[0])
+        total = _norm(xp.stack([n.astype(dtype) for n in norms]), norm_type)
         # max_norm/max_norm is exactly 1, so gradients below the threshold keep every bit.
-        factor = max_norm / xp.maximum(total, max_norm or 1)
+        factor = max_norm / xp.maximum(total, max_norm or 1) if max_norm < math.inf else None
+    if error_if_nonfinite and not math.isfinite(norm := Tensor(total).item()):
+        raise AnomalyError(f"{op}: the {norm_type}-norm of the gradients is {norm}")
+    if factor is not None:
         with no_grad():
             for g in grads:
-                g.mul_(transfer(factor.astype(g.dtype), g.device))
+                with beside(g.data):
+                    g.mul_(transfer(factor, g.device).astype(g.dtype))
     return Tensor(total)
 
 
@@ -57,22 +59,24 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     for g in _grads("clip_grad_value_", parameters):
         with no_grad():
             data = g._write("clip_grad_value_")
-        xp_of(data).clip(data, -clip_value, clip_value, out=data)
+        with beside(data):
+            xp_of(data).clip(data, -clip_value, clip_value, out=data)
 
 
 def _norm(x: Array, p: float) -> Array:
     """The p-norm of all elements, a 0-d array in the dtype of ``x``."""
     xp = xp_of(x)
-    flat = x.reshape(-1)
-    if not flat.size:
-        return xp.zeros((), x.dtype)
-    if p == 2:
-        out = xp.sqrt(xp.dot(flat, flat))
-    elif p == math.inf:
-        out = xp.max(xp.abs(flat))
-    else:
-        out = xp.sum(xp.abs(flat) ** p) ** (1 / p)
-    return xp.asarray(out)
+    with beside(x):
+        flat = x.reshape(-1)
+        if not flat.size:
+            return xp.zeros((), x.dtype)
+        if p == 2:
+            out = xp.sqrt(xp.dot(flat, flat))
+        elif p == math.inf:
+            out = xp.max(xp.abs(flat))
+        else:
+            out = xp.sum(xp.abs(flat) ** p) ** (1 / p)
+        return xp.asarray(out)
 
 
 def _grads(op: str, parameters: Any) -> list[Tensor]:

@@ -7,7 +7,6 @@ an attribute whose name was registered. There is no second place that could disa
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -84,7 +83,7 @@ class Module:
             raise ModuleError(
                 f"{kind} has no attribute {name!r}; was super().__init__() called in its __init__?"
             )
-        near = [] if name.startswith("_") else difflib.get_close_matches(name, dir(self), 1)
+        near = [] if name.startswith("_") else _close(name, dir(self))
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ModuleError(f"{kind} has no attribute {name!r}{hint}")
 
@@ -300,6 +299,12 @@ class Module:
         lines += [f"({name}): {module!r}" for name, module in parts]
         body = "\n".join(lines).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {body}\n)"
+
+
+def _close(name: str, names: list[str]) -> list[str]:
+    import difflib  # seldom needed, and not for free
+
+    return difflib.get_close_matches(name, names, 1)
 
 
 def _own_parameters(module: Module) -> list[tuple[str, Parameter]]:

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,7 +44,7 @@ def save(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
         metadata = None
     else:
         metadata = {_TREE: json.dumps({"version": 1, "state": _plant(state, "", arrays)})}
-    with _replacing(Path(path)) as file:
+    with _replacing(os.fspath(path)) as file:
         file.write(library.save(arrays, metadata))
 
 
@@ -60,7 +58,8 @@ def load(path: str | os.PathLike[str], device: str | Device | None = None) -> di
     _safetensors("load")
     where = as_device(device)
     try:
-        data = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            data = file.read()
         arrays, metadata = _decode(data)
         tensors = {name: Tensor(transfer(array, where)) for name, array in arrays.items()}
         if _TREE not in metadata:
@@ -141,9 +140,10 @@ def _array(name: str, part: Mapping[str, Any]) -> np.ndarray:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Any]:
+def _replacing(path: str) -> Iterator[Any]:
     """A file to write into that takes the place of ``path`` at the end, if all went well."""
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    folder, name = os.path.split(path)
+    scratch = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(scratch, "xb") as file:
             yield file
@@ -151,15 +151,16 @@ def _replacing(path: Path) -> Iterator[Any]:
             os.fsync(file.fileno())
         os.replace(scratch, path)
         if os.name == "posix":  # the new name itself must reach the disk too
-            folder = os.open(path.parent, os.O_RDONLY)
+            parent = os.open(folder or ".", os.O_RDONLY)
             try:
-                os.fsync(folder)
+                os.fsync(parent)
             finally:
-                os.close(folder)
+                os.close(parent)
     except OSError as error:
         raise StateError(f"save: cannot write '{path}': {error.strerror}") from error
     finally:
-        scratch.unlink(missing_ok=True)
+        if os.path.exists(scratch):
+            os.remove(scratch)
 
 
 def _safetensors(op: str) -> Any:
