@@ -21,7 +21,15 @@ from tinygrad_seq.autograd.tape import (
     Place,
     Traced,
 )
-from tinygrad_seq.backend import Array, Device, as_device, device_of, is_array, to_host, xp_of
+from tinygrad_seq.backend import (
+    Array,
+    Device,
+    as_device,
+    beside,
+    device_of,
+    is_array,
+    to_host,
+)
 from tinygrad_seq.errors import DTypeError, GraphError, expect
 
 
@@ -231,7 +239,8 @@ class Tensor(Traced, result=True):
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:
             raise GraphError("deepcopy: only leaves can be copied; detach() first")
-        copy = type(self)(self.data.copy())
+        with beside(self.data):
+            copy = type(self)(self.data.copy())
         copy.requires_grad = self.requires_grad
         memo[id(self)] = copy
         return copy
@@ -256,12 +265,16 @@ class Tensor(Traced, result=True):
 
     def copy_(self, source: Any) -> Tensor:
         """Overwrite the values with those of ``source``, which must broadcast to the shape."""
-        self._write("copy_")[...] = raw(source)
+        data = self._write("copy_")
+        with beside(data):
+            data[...] = raw(source)
         return self
 
     def fill_(self, value: float) -> Tensor:
         """Overwrite every element with ``value``."""
-        self._write("fill_")[...] = value
+        data = self._write("fill_")
+        with beside(data):
+            data[...] = value
         return self
 
     def zero_(self) -> Tensor:
@@ -271,17 +284,21 @@ class Tensor(Traced, result=True):
     def add_(self, other: Any, alpha: float = 1) -> Tensor:
         """Add ``alpha · other`` in place."""
         data = self._write("add_")
-        data += raw(other) if alpha == 1 else alpha * raw(other)
+        with beside(data):
+            data += raw(other) if alpha == 1 else alpha * raw(other)
         return self
 
     def mul_(self, other: Any) -> Tensor:
         """Multiply by ``other`` in place."""
         data = self._write("mul_")
-        data *= raw(other)
+        with beside(data):
+            data *= raw(other)
         return self
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._write("setitem")[raw_index(index)] = raw(value)
+        data = self._write("setitem")
+        with beside(data):
+            data[raw_index(index)] = raw(value)
 
     # ------------------------------------------------------------------ operators
 
