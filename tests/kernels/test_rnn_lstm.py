@@ -53,7 +53,8 @@ def same(got, expected, dtype=np.float64):
 
 @pytest.mark.parametrize("name", GATES)
 @given(T=st.integers(1, 9), B=size, I=size, H=size, bias=st.booleans(),
-       dtype=st.sampled_from([np.float32, np.float64]), nonlinearity=st.sampled_from(NONLINEARITIES),
+       dtype=st.sampled_from([np.float32, np.float64]),
+       nonlinearity=st.sampled_from(NONLINEARITIES),
        seed=st.integers(0, 2**32 - 1))  # fmt: skip
 def test_rival_equals_reference(name, T, B, I, H, bias, dtype, nonlinearity, seed):
     rng = np.random.default_rng(seed)
