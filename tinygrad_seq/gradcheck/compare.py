@@ -170,7 +170,7 @@ def _judge_column(
             stencil = Stencil(h, values[row], float(noise[row]))
             stencils[row].append(stencil)
             if settled(block.analytic[i, j], stencil, block.margin[i, j], block.rtol):
-                block.put(i, j, Finding("pass", stencil.slope, stencil.error, h))
+                block.put(i, j, Finding("pass", stencil.slope, stencil.error(), h))
             else:
                 left.append((block, i, row))
         todo = left

@@ -18,7 +18,7 @@ import numpy as np
 # Weights of the sixth difference of seven points. On pure noise of standard deviation σ it has
 # standard deviation √924 σ; on a smooth function it vanishes like h⁶.
 _SIXTH = np.array([1.0, -6.0, 15.0, -20.0, 15.0, -6.0, 1.0])
-_SIXTH_NORM = np.sqrt(924.0)
+_SIXTH_NORM = math.sqrt(924.0)
 # Rounding errors are taken to be this many units in the last place.
 _ULPS = 4.0
 
@@ -47,17 +47,12 @@ class Line:
     def __call__(self, t: complex) -> np.ndarray:
         """φ(t). An infinity that does not move (a masked score) counts as 0."""
         values = self.at(t)
-        still = ~np.isfinite(self.centre) & _same(values, self.centre)
-        return np.where(still, 0.0, values)
+        return np.where(np.isinf(self.centre) & (values == self.centre), 0.0, values)
 
     @property
     def start(self) -> np.ndarray:
-        return np.where(np.isfinite(self.centre), self.centre, 0.0)
-
-
-def _same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    same: np.ndarray = (a == b) | (np.isnan(a) & np.isnan(b))
-    return same
+        """φ(0), seen the same way."""
+        return np.where(np.isinf(self.centre), 0.0, self.centre)
 
 
 def central(line: Line, h: float) -> tuple[np.ndarray, np.ndarray]:
@@ -84,14 +79,27 @@ class Stencil:
         return float(45 * (p1 - m1) - 9 * (p2 - m2) + (p3 - m3)) / (60 * self.h)
 
     @property
-    def error(self) -> float:
+    def scatter(self) -> float:
+        """The size of noise in φ, as the sixth difference shows it. A kink shows there too."""
+        return abs(float(_SIXTH @ self.values)) / _SIXTH_NORM
+
+    @property
+    def still(self) -> bool:
+        """Whether φ does not move at all."""
+        return bool((self.values == self.values[0]).all())
+
+    def error(self, scatter: float | None = None) -> float:
         """What ``slope`` may be off by: from truncation, from noise or a kink inside, from
-        rounding. Infinite where the function is not finite."""
+        rounding. Infinite where the function is not finite.
+
+        ``scatter`` is a better estimate of the noise than this one stencil's, which may be small
+        by luck.
+        """
         m2, m1, p1, p2 = self.values[[1, 2, 4, 5]]
         fourth = float(8 * (p1 - m1) - (p2 - m2)) / (12 * self.h)
-        scatter = 3 * abs(float(_SIXTH @ self.values)) / (_SIXTH_NORM * self.h)
-        error = abs(self.slope - fourth) + scatter + self.rounding
-        return error if np.isfinite(error) else np.inf
+        noise = 3 * (self.scatter if scatter is None else scatter) / self.h
+        error = abs(self.slope - fourth) + noise + self.rounding
+        return error if math.isfinite(error) else math.inf
 
     @property
     def sides(self) -> tuple[float, float]:
