@@ -23,13 +23,15 @@ class Replay:
     def __init__(self, generators: Iterable[Generator] = (), buffers: Iterable[Tensor] = ()):
         streams = {id(g): g for g in (default_generator(), *generators)}
         self._states = [(g, g.get_state()) for g in streams.values()]
-        self._buffers = [(b, b.data, b.data.copy()) for b in buffers]
+        self._buffers = [(b, b.data) for b in buffers]
         self._detached: list[Array] | None = None
 
     @contextmanager
     def run(self) -> Iterator[None]:
         """One run: the state is put back before it and after it."""
-        self.restore()
+        self._restore()
+        for buffer, array in self._buffers:
+            buffer.data = array.copy()  # to be written to, and to stay so for the backward pass
         made: list[Array] = []
         known = self._detached
 
@@ -44,7 +46,7 @@ class Replay:
             with switched("detach_replay", detach):
                 yield
         finally:
-            self.restore()
+            self._restore()
         if known is None:
             self._detached = made
         elif len(made) != len(known):
@@ -53,13 +55,11 @@ class Replay:
                 f"{len(made)}; the function must take the same path whatever its inputs"
             )
 
-    def restore(self) -> None:
-        """Put random streams and buffers back to where they were."""
+    def _restore(self) -> None:
         for generator, state in self._states:
             generator.set_state(state)
-        for buffer, array, values in self._buffers:
+        for buffer, array in self._buffers:
             buffer.data = array
-            array[...] = values
 
     @staticmethod
     def _expect_same(known: list[Array], made: list[Array]) -> None:
