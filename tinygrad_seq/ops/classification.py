@@ -11,6 +11,8 @@ integers of x's shape without the class axis.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tinygrad_seq.backend import to_host, xp_of
@@ -83,8 +85,8 @@ def _coefficients(shape, dtype, target, weight, ignore_index, smoothing, reducti
 
 def _scale(shape, weight, mean):
     """What multiplies probability targets: class weights, and the mean over places."""
-    n = np.prod(shape, dtype=int) // shape[_axis(shape)] if mean else 1
-    return 1 / n if weight is None else _per_class(weight, shape) / float(n)
+    n = math.prod(shape) // shape[_axis(shape)] if mean else 1
+    return 1 / n if weight is None else _per_class(weight, shape) / n
 
 
 def _total(q, log_p, reduction):

@@ -15,12 +15,12 @@ def dropout(x, p=0.5, training=True, generator=None):
     ``generator`` (default: ``default_generator()``), so every device leaves out the same elements.
     (Srivastava et al. 2014)
     """
-    _expect_probability(p)
+    _expect_probability("dropout", p)
     return drop(x, p, generator) if training and p else x
 
 
-def _expect_probability(p):
-    expect(0 <= p < 1, "dropout", "p in [0, 1)", p, ArgumentError)
+def _expect_probability(op, p):
+    expect(0 <= p < 1, op, "p in [0, 1)", p, ArgumentError)
 
 
 @primitive(
@@ -32,7 +32,7 @@ def _expect_probability(p):
 )
 def drop(x, p, generator=None):
     """What ``dropout`` does while training: out = x·mask, mask 0 or 1/(1 − p)."""
-    _expect_probability(p)
+    _expect_probability("drop", p)
     kept = (generator or default_generator()).uniform(x.shape) >= p
     mask = transfer(kept, device_of(x)).astype(x.dtype) * (1 / (1 - p))
     return x * mask, mask

@@ -143,7 +143,10 @@ scatter.vjp(x=lambda g, index: getitem(g, index))
 
 
 def _add_at(op, out, index, x):
-    """``np.add.at(out, index, x)`` by way of flat positions, for which NumPy has a fast loop."""
+    """``np.add.at(out, index, x)`` by way of flat positions, for which NumPy has a fast loop.
+
+    out: contiguous, so that flattening it is no copy.
+    """
     xp = xp_of(out)
     if not isinstance(out, np.ndarray):
         _expect_inside(op, out, index)
@@ -174,7 +177,8 @@ def index_add(x, index, source):
 
     ∂out/∂x = 1; the gradient of source is that of out, taken at ``index``.
     """
-    out = x.astype(xp_of(x, source).result_type(x, source))
+    xp = xp_of(x)
+    out = xp.array(x, xp.result_type(x, source), copy=True, order="C")
     if is_basic(index):
         out[index] += source
     else:
