@@ -1,6 +1,7 @@
 """The house rules hold: imports run one way, ``xp`` speaks CuPy's dialect, importing is cheap."""
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -136,9 +137,11 @@ def test_a_name_that_one_library_lacks_is_found(tmp_path, text, fault):
 
 def fresh(code):
     """What a fresh interpreter prints for ``code``, read as JSON."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
-    )
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, check=True, cwd=PACKAGE.parent, env=environment,
+    )  # fmt: skip
     return json.loads(run.stdout)
 
 

@@ -193,7 +193,9 @@ def test_retain_grad_keeps_the_gradient_of_an_inner_tensor():
     y = x * 2.0
     assert y.grad is None
     y.retain_grad()
-    (y * y).sum().backward()
+    (y * y).sum().backward(retain_graph=True)
+    np.testing.assert_allclose(values(y.grad), 4 * values(x))
+    tg.grad((y * y).sum(), x)  # tg.grad leaves every .grad alone
     np.testing.assert_allclose(values(y.grad), 4 * values(x))
 
 

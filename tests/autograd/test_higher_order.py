@@ -111,6 +111,12 @@ def test_jacobian_of_several_inputs_and_of_none():
     assert not tg.jacobian(lambda x: tg.ones(2), x).numpy().any()
 
 
+def test_jacobian_can_be_differentiated_in_its_turn():
+    x = leaf(3)
+    slopes = tg.jacobian(lambda x: x**3, x, create_graph=True)  # diag(3x²)
+    np.testing.assert_allclose(tg.grad(slopes.sum(), x).numpy(), 6 * x.numpy())
+
+
 def test_jvp_and_vjp_are_transposes(device):
     x, u = tg.randn(2, 4, dtype=np.float64, device=device)
     v = tg.randn(3, dtype=np.float64, device=device)

@@ -8,6 +8,7 @@ saving and restoring one makes a resumed run draw exactly what an uninterrupted 
 from __future__ import annotations
 
 import copy
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -52,15 +53,14 @@ class Generator:
             raise StateError(f"random stream: expected a state of PCG64, got {state!r}") from error
 
 
-_default = Generator()
-
-
+@cache
 def default_generator() -> Generator:
     """The stream that initialisers and dropout draw from."""
-    return _default
+    return Generator()  # made on first use: numpy.random takes a while to import
 
 
 def manual_seed(seed: int) -> Generator:
     """Restart the default stream from ``seed`` and return it."""
-    _default.set_state(Generator(seed).get_state())
-    return _default
+    generator = default_generator()
+    generator.set_state(Generator(seed).get_state())
+    return generator

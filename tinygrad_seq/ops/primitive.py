@@ -52,6 +52,12 @@ by_numpy: dict[Callable[..., Any], Primitive] = {}
 _REQUIRED = inspect.Parameter.empty
 
 
+def parameters(fn: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a function's parameters (as ``inspect.signature`` gives them, far slower)."""
+    code = fn.__code__
+    return code.co_varnames[: code.co_argcount]
+
+
 class Primitive:
     """A differentiable function: forward, derivative, and all that is known about it."""
 
@@ -88,9 +94,9 @@ class Primitive:
         #: one output, nothing beside it: what most ops are, and the tape's short way
         self.simple = not (len(self.outputs) > 1 or residuals or sequence or composition)
 
-        signature = inspect.signature(forward).parameters
-        self.params = tuple(signature)
-        self.defaults = tuple(p.default for p in signature.values())
+        self.params = parameters(forward)
+        defaults = forward.__defaults__ or ()
+        self.defaults = (*[_REQUIRED] * (len(self.params) - len(defaults)), *defaults)
         self.arity = len(self.params)
         self.nondiff = frozenset(nondiff)
         unknown = self.nondiff - set(self.params)
@@ -133,7 +139,7 @@ class Primitive:
         return fn
 
     def _wants(self, fn: Callable[..., Any]) -> tuple[str, ...]:
-        wants = tuple(inspect.signature(fn).parameters)
+        wants = parameters(fn)
         if not wants or wants[0] != "g":
             raise ArgumentError(f"{self.name}: a rule's first parameter must be g, got {wants}")
         for want in wants[1:]:
