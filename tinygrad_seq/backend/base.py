@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +83,15 @@ class Backend(ABC):
     def on(self, device: Device) -> AbstractContextManager[object]:
         """A context in which new arrays are made on ``device``."""
         return nullcontext()
+
+    def clock(self, device: Device) -> Callable[[], float | None]:
+        """Start the device's own clock → what waits for the device and says how many seconds it
+        took, or None: this device has no clock of its own."""
+        return lambda: None
+
+    def describe(self, device: Device) -> dict[str, str | int]:
+        """The make of ``device`` and of the software that runs it, for records of measurements."""
+        return {}
 
 
 # Modules that register a backend when imported; imported on first use only.

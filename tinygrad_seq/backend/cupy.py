@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import cast
 
@@ -63,6 +64,31 @@ class CupyBackend(Backend):
 
     def on(self, device: Device) -> AbstractContextManager[object]:
         return cast(AbstractContextManager[object], cupy.cuda.Device(device.index))
+
+    def clock(self, device: Device) -> Callable[[], float | None]:
+        with self.on(device):
+            start, stop = cupy.cuda.Event(), cupy.cuda.Event()
+            start.record()
+
+        def read() -> float:
+            with self.on(device):
+                stop.record()
+                stop.synchronize()
+                return float(cupy.cuda.get_elapsed_time(start, stop)) / 1e3
+
+        return read
+
+    def describe(self, device: Device) -> dict[str, str | int]:
+        runtime = cupy.cuda.runtime
+        found = runtime.getDeviceProperties(device.index)
+        return {
+            "name": found["name"].decode(),
+            "compute_capability": f"{found['major']}.{found['minor']}",
+            "multiprocessors": found["multiProcessorCount"],
+            "memory": found["totalGlobalMem"],
+            "cuda_driver": runtime.driverGetVersion(),
+            "cuda_runtime": runtime.runtimeGetVersion(),
+        }
 
 
 register_backend(CupyBackend())
