@@ -2,7 +2,11 @@
 
 import json
 import os
+import signal
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -250,4 +254,20 @@ def test_what_cannot_be_saved_changes_nothing(path, state, match):
     before = good(path)
     with pytest.raises(StateError, match=match):
         tg.save(path, state)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL on this system")
+@pytest.mark.parametrize("moment", ["os.fsync", "os.replace", "safetensors.numpy.save"])
+def test_a_kill_on_the_way_leaves_the_old_file(path, moment):
+    before = good(path)
+    home, _, name = moment.rpartition(".")
+    code = (
+        f"import os, signal, numpy, {home}\nimport tinygrad_seq as tg\n"
+        f"{home}.{name} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"tg.save({str(path)!r}, {{'w': numpy.ones(1000)}})\n"
+    )
+    root = str(Path(tg.__file__).parent.parent)
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, check=False)
+    assert done.returncode == -signal.SIGKILL
     assert path.read_bytes() == before
