@@ -1,0 +1,173 @@
+"""Every layer starts from the CPU's weights and gives its outputs and gradients."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from tests.support.agreement import agree, host
+from tinygrad_seq import nn
+from tinygrad_seq.autograd import Tensor, tensor
+from tinygrad_seq.backend import manual_seed
+from tinygrad_seq.models import CharLM
+
+PLACED = (nn.Linear, nn.Embedding, nn.LayerNorm, nn.RNN, nn.LSTM, CharLM)  # take device and dtype
+PARTS = (nn.Module, nn.ModuleDict, nn.ModuleList, nn.Sequential)  # hold layers, are none
+
+
+class Tokens(tuple):
+    """The shape of integers below 5, rather than of normal numbers."""
+
+
+X = (3, 5)
+WEIGHT = np.array([0.5, 1.0, 2.0, 0.25, 1.5])
+
+
+def weighted(kind):
+    """A loss with class weights, in the dtype of what it is called with."""
+    return lambda device, dtype: kind(weight=tensor(WEIGHT.astype(dtype), device=device))
+
+
+def plain(make):
+    return lambda device, dtype: make()
+
+
+def placed(kind, *args, **options):
+    return lambda device, dtype: kind(*args, **options, device=device, dtype=dtype)
+
+
+TABLE = {
+    **{
+        kind.__name__: (plain(kind), [X])
+        for kind in (nn.Tanh, nn.Sigmoid, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU,
+                     nn.Softplus, nn.Softsign, nn.Softmax, nn.LogSoftmax)
+    },
+    "GELU tanh": (plain(lambda: nn.GELU(approximate="tanh")), [X]),
+    "Dropout": (plain(lambda: nn.Dropout(0.4)), [(30, 40)]),
+    "MSELoss": (plain(nn.MSELoss), [X, X]),
+    "BCEWithLogitsLoss": (weighted(nn.BCEWithLogitsLoss), [X, X]),
+    "NLLLoss": (weighted(nn.NLLLoss), [X, Tokens((3,))]),
+    "CrossEntropyLoss": (weighted(nn.CrossEntropyLoss), [X, Tokens((3,))]),
+    "CrossEntropyLoss smoothed": (plain(lambda: nn.CrossEntropyLoss(label_smoothing=0.1)),
+                                  [(3, 5, 4), Tokens((3, 4))]),
+    "Linear": (placed(nn.Linear, 5, 4), [(2, 3, 5)]),
+    "Linear without bias": (placed(nn.Linear, 5, 4, bias=False), [X]),
+    "Embedding": (placed(nn.Embedding, 5, 3, padding_idx=1), [Tokens((4, 2))]),
+    "LayerNorm": (placed(nn.LayerNorm, 5), [X]),
+    "RNN": (placed(nn.RNN, 5, 4), [(6, 2, 5)]),
+    "RNN relu": (placed(nn.RNN, 5, 4, nonlinearity="relu"), [(6, 2, 5), (1, 2, 4)]),
+    "RNN sigmoid": (placed(nn.RNN, 5, 4, nonlinearity="sigmoid", batch_first=True), [(2, 6, 5)]),
+    "LSTM": (placed(nn.LSTM, 5, 4), [(6, 2, 5)]),
+    "LSTM batch_first": (placed(nn.LSTM, 5, 4, bias=False, batch_first=True), [(2, 6, 5)]),
+    "CharLM": (placed(CharLM, 5, 4, 6), [Tokens((7, 2))]),
+    "CharLM rnn": (placed(CharLM, 5, 4, 6, "rnn"), [Tokens((7, 2))]),
+}  # fmt: skip
+
+
+def build(name, device, dtype):
+    """The layer, and its inputs as leaves: the same numbers for every device."""
+    make, shapes = TABLE[name]
+    manual_seed(11)
+    layer = make(device, np.dtype(dtype))
+    rng = np.random.default_rng(7)
+    inputs = []
+    for shape in shapes:
+        if isinstance(shape, Tokens):
+            inputs.append(tensor(rng.integers(0, 5, tuple(shape)), device=device))
+        else:
+            drawn = rng.standard_normal(shape).astype(dtype)
+            inputs.append(tensor(drawn, device=device, requires_grad=True))
+    return layer, inputs
+
+
+def tensors_in(value):
+    """All tensors of a nested result, in order."""
+    if isinstance(value, Tensor):
+        return [value]
+    return [t for part in value for t in tensors_in(part)]
+
+
+def run(name, device, dtype):
+    """→ outputs, gradients of parameters and inputs."""
+    layer, inputs = build(name, device, dtype)
+    outs = tensors_in(layer(*inputs))
+    total = 0
+    for i, out in enumerate(outs):
+        drawn = np.asarray(np.random.default_rng(i).standard_normal(out.shape)).astype(dtype)
+        total = total + (out * tensor(drawn, device=device)).sum()
+    total.backward()
+    leaves = [*layer.parameters(), *(x for x in inputs if x.requires_grad)]
+    return outs, [leaf.grad for leaf in leaves]
+
+
+def test_the_table_holds_every_layer():
+    kinds = {v for v in vars(nn).values() if inspect.isclass(v) and issubclass(v, nn.Module)}
+    named = {key.split()[0] for key in TABLE}
+    assert {k.__name__ for k in kinds} - {k.__name__ for k in PARTS} <= named
+    assert {k.__name__ for k in PLACED} <= named
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", TABLE)
+def test_layer_agrees_with_the_cpu(name, dtype, there):
+    outs, grads = run(name, there, dtype)
+    expected_outs, expected_grads = run(name, "cpu", dtype)
+    for parts, expected in ((outs, expected_outs), (grads, expected_grads)):
+        assert len(parts) == len(expected) > 0 or parts is grads
+        for i, (p, e) in enumerate(zip(parts, expected, strict=True)):
+            assert str(p.device).startswith(there)
+            assert p.dtype == dtype
+            agree(p, e, f"{name} {i}")
+
+
+@pytest.mark.parametrize("name", [n for n in TABLE if n.split()[0] in
+                                  {k.__name__ for k in PLACED}])  # fmt: skip
+def test_one_seed_gives_the_same_weights_on_both(name, there):
+    """Bit for bit, for they are drawn on the host."""
+    ours = build(name, there, "float32")[0].state_dict()
+    cpu = build(name, "cpu", "float32")[0].state_dict()
+    assert list(ours) == list(cpu)
+    assert any(host(t).std() > 0 for t in cpu.values()) or name == "LayerNorm"
+    for key, value in cpu.items():
+        assert str(ours[key].device).startswith(there)
+        np.testing.assert_array_equal(host(ours[key]), host(value))
+
+
+@pytest.mark.parametrize("initialise", [
+    nn.init.xavier_uniform_, nn.init.xavier_normal_, nn.init.kaiming_uniform_,
+    nn.init.kaiming_normal_, nn.init.orthogonal_, nn.init.eye_,
+])  # fmt: skip
+def test_initialisers_give_the_same_numbers_on_both(initialise, there):
+    filled = []
+    for device in (there, "cpu"):
+        manual_seed(1)
+        filled.append(host(initialise(tensor(np.zeros((6, 4), np.float32), device=device))))
+    np.testing.assert_array_equal(*filled)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dropout_leaves_out_the_same_elements_on_both(dtype, there):
+    outs = []
+    for device in (there, "cpu"):
+        manual_seed(5)
+        x = tensor(np.ones((50, 60), dtype), device=device)
+        outs.append(host(nn.Dropout(0.3)(x)))
+    np.testing.assert_array_equal(*outs)
+    assert 0.2 < (outs[0] == 0).mean() < 0.4
+
+
+def test_moving_a_layer_moves_parameters_gradients_and_buffers(there):
+    layer, inputs = build("Linear", "cpu", "float32")
+    layer(*inputs).sum().backward()
+    before = {n: host(p.grad).copy() for n, p in layer.named_parameters()}
+    layer.to(there)
+    for name, p in layer.named_parameters():
+        assert str(p.device).startswith(there)
+        assert str(p.grad.device).startswith(there)
+        np.testing.assert_array_equal(host(p.grad), before[name])
+    layer.zero_grad()
+    layer(inputs[0].to(there)).sum().backward()
+    for name, p in layer.named_parameters():
+        agree(p.grad, before[name], name)
+    loss = TABLE["CrossEntropyLoss"][0]("cpu", np.float32).to(there)
+    assert str(loss.weight.device).startswith(there)
