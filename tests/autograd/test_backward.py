@@ -55,8 +55,10 @@ def test_gradients_take_the_dtype_of_their_input():
     single = tg.randn(3, dtype=np.float32, requires_grad=True)
     double = leaf(3)
     (single * double).sum().backward()
-    assert single.grad is not None and single.grad.dtype == np.float32
-    assert double.grad is not None and double.grad.dtype == np.float64
+    assert single.grad is not None
+    assert single.grad.dtype == np.float32
+    assert double.grad is not None
+    assert double.grad.dtype == np.float64
 
 
 def test_backward_accumulates_and_leaves_do_not_share_arrays():

@@ -49,7 +49,8 @@ def test_create_graph_gradient_penalty(torch):
 def test_backward_with_create_graph_leaves_differentiable_gradients():
     x = leaf(3)
     (x**3).sum().backward(create_graph=True)
-    assert x.grad is not None and x.grad.requires_grad
+    assert x.grad is not None
+    assert x.grad.requires_grad
     np.testing.assert_allclose(tg.grad(x.grad.sum(), x).numpy(), 6 * x.numpy())
 
 
@@ -106,7 +107,8 @@ def test_jacobian_of_a_linear_map_is_the_matrix(device):
 def test_jacobian_of_several_inputs_and_of_none():
     x, y = leaf(2), leaf(3)
     by_x, by_y = tg.jacobian(lambda x, y: tg.outer(x, y), (x, y))
-    assert by_x.shape == (2, 3, 2) and by_y.shape == (2, 3, 3)
+    assert by_x.shape == (2, 3, 2)
+    assert by_y.shape == (2, 3, 3)
     np.testing.assert_allclose(by_x.numpy()[1, :, 1], y.numpy())
     assert not tg.jacobian(lambda x: tg.ones(2), x).numpy().any()
 
@@ -158,7 +160,8 @@ def test_grad_leaves_dot_grad_alone_and_prunes():
     inner = x * y
     (g,) = tg.grad((inner * inner).sum(), [inner])
     np.testing.assert_allclose(g.numpy(), 2 * inner.numpy())
-    assert x.grad is None and y.grad is None
+    assert x.grad is None
+    assert y.grad is None
 
 
 def test_grad_of_what_is_not_used():
@@ -166,7 +169,8 @@ def test_grad_of_what_is_not_used():
     with pytest.raises(tg.errors.GraphError, match="do not depend on input 1"):
         tg.grad(x.sum(), [x, y])
     got = tg.grad(x.sum(), [x, y], allow_unused=True)
-    assert got[1] is None and got[0] is not None
+    assert got[1] is None
+    assert got[0] is not None
 
 
 def test_grad_weights_several_outputs():

@@ -15,7 +15,8 @@ def x():
 
 def test_ufuncs_and_functions_are_differentiable(x):
     y = np.sum(np.tanh(np.multiply(np.ones(3), x)), axis=0)
-    assert isinstance(y, tg.Tensor) and y.requires_grad
+    assert isinstance(y, tg.Tensor)
+    assert y.requires_grad
     y.sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), 1 - np.tanh(x.numpy()) ** 2)
 
@@ -35,7 +36,8 @@ def test_ufuncs_and_functions_are_differentiable(x):
 def test_arrays_and_numbers_on_the_left(x, combine):
     a = np.full((2, 3), 1.5)
     got = combine(a, x)
-    assert isinstance(got, tg.Tensor) and got.requires_grad
+    assert isinstance(got, tg.Tensor)
+    assert got.requires_grad
     np.testing.assert_allclose(got.numpy(), combine(a, x.numpy()))
 
 
@@ -80,7 +82,9 @@ def test_dlpack_to_pytorch(torch, x):
 
 
 def test_questions_about_a_tensor_are_answered(x):
-    assert np.shape(x) == (2, 3) and np.ndim(x) == 2 and np.size(x) == 6
+    assert np.shape(x) == (2, 3)
+    assert np.ndim(x) == 2
+    assert np.size(x) == 6
 
 
 def test_numpy_gives_a_read_only_view(x):

@@ -68,5 +68,7 @@ def _user_line() -> str:
     """The innermost line of the call stack that is not in this package."""
     for frame in reversed(traceback.extract_stack()):
         if not frame.filename.startswith((_PACKAGE, "<recorder")):
-            return f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n    {frame.line}'
+            return (
+                f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n    {frame.line}'
+            )
     return "  called from inside the package"

@@ -173,7 +173,7 @@ def _on_the_way(roots: Sequence[Any], targets: frozenset[Place]) -> set[Place]:
 
 def _sources(place: Place) -> Sequence[Place | None]:
     if isinstance(place, Node):
-        return place.inputs  # type: ignore[no-any-return]
+        return place.inputs
     return (place.parent,) if isinstance(place, Output) else ()
 
 
@@ -201,7 +201,7 @@ def accumulate(leaf: Any, g: Any, lift: Lift | None) -> None:
             held.data += g
             stamp_change(held.data)
         else:
-            leaf.grad = held + g  # type: ignore[operator]
+            leaf.grad = held + g
     else:
         leaf.grad += g
 

@@ -96,4 +96,4 @@ class _SecondRun(Listener):
 
 def _node_of(result: Any) -> Node | None:
     place = result._node
-    return place.parent if isinstance(place, Output) else place  # type: ignore[no-any-return]
+    return place.parent if isinstance(place, Output) else place

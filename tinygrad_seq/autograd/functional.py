@@ -162,7 +162,7 @@ def hessian(fn: Fn, x: Any) -> Tensor:
         (g,) = grad(out, [x], create_graph=True, allow_unused=True)
         return _zeros(x) if g is None else g
 
-    return jacobian(gradient, x)  # type: ignore[no-any-return]
+    return jacobian(gradient, x)
 
 
 def hvp(fn: Fn, inputs: Any, vectors: Any) -> tuple[Tensor, Any]:

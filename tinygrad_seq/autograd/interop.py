@@ -70,5 +70,3 @@ def dlpack(self: Any, **kwargs: Any) -> Any:
 def dlpack_device(self: Any) -> Any:
     """The DLPack device of the tensor's memory."""
     return self.data.__dlpack_device__()
-
-

@@ -17,6 +17,7 @@ from tinygrad_seq.errors import GraphError
 from tinygrad_seq.ops.plan import Plan
 from tinygrad_seq.ops.primitive import Primitive
 
+
 class Traced:
     """An array and its place on the tape: what the tape needs to know of a Tensor."""
 
@@ -94,11 +95,13 @@ class Node(Place):
                 "give the first backward retain_graph=True"
             )
         self.saved = self.saved()
-        return self.saved  # type: ignore[no-any-return]
+        return self.saved
 
     def check_unchanged(self, saved: Sequence[Any]) -> None:
         """Raise if something that was saved has been changed in place since."""
-        names = self.plan.saved if self.op.composition is None else (*self.plan.saved, *self.op.params)
+        names = self.plan.saved
+        if self.op.composition is not None:
+            names += self.op.params
         for name, value in zip(names, saved, strict=True):
             if changed_since(value, self.number):
                 raise GraphError(
@@ -112,6 +115,8 @@ class WideNode(Node):
     gradient on to here; ``outs`` holds their shapes and dtypes."""
 
     __slots__ = ("outs",)
+
+    outs: Sequence[tuple[tuple[int, ...], Any]]
 
 
 class Output(Place):

@@ -56,7 +56,7 @@ class Tensor(Traced, result=True):
     @property
     def shape(self) -> tuple[int, ...]:
         """The size of each axis."""
-        return self.data.shape  # type: ignore[no-any-return]
+        return self.data.shape
 
     @property
     def ndim(self) -> int:
@@ -66,12 +66,12 @@ class Tensor(Traced, result=True):
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self.data.size  # type: ignore[no-any-return]
+        return self.data.size
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the elements."""
-        return self.data.dtype  # type: ignore[no-any-return]
+        return self.data.dtype
 
     @property
     def device(self) -> Device:
@@ -81,13 +81,13 @@ class Tensor(Traced, result=True):
     @property
     def T(self) -> Tensor:
         """All axes reversed."""
-        return ops.transpose(self)  # type: ignore[no-any-return]
+        return ops.transpose(self)
 
     @property
     def mT(self) -> Tensor:
         """The last two axes exchanged: each matrix transposed."""
         expect(self.ndim > 1, "mT", "a tensor with at least two axes", f"shape {self.shape}")
-        return ops.swapaxes(self, -1, -2)  # type: ignore[no-any-return]
+        return ops.swapaxes(self, -1, -2)
 
     # ------------------------------------------------------------------ its place on the tape
 
@@ -167,7 +167,7 @@ class Tensor(Traced, result=True):
     def detach(self) -> Tensor:
         """The same array, cut off from the tape: a constant to every derivative."""
         if modes.detach_replay is not None:
-            return modes.detach_replay(self)  # type: ignore[no-any-return]
+            return modes.detach_replay(self)
         return Tensor(self.data)
 
     def backward(
@@ -345,8 +345,8 @@ class Tensor(Traced, result=True):
         return ops.getitem(self, raw_index(index))
 
     # Comparisons and logic give boolean tensors, through which no gradient flows.
-    __eq__ = ops.equal  # type: ignore[assignment]
-    __ne__ = ops.not_equal  # type: ignore[assignment]
+    __eq__ = ops.equal
+    __ne__ = ops.not_equal
     __lt__ = ops.less
     __le__ = ops.less_equal
     __gt__ = ops.greater
@@ -404,12 +404,12 @@ class Tensor(Traced, result=True):
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same numbers in another shape: ``t.reshape(2, -1)`` or ``t.reshape((2, -1))``."""
-        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[no-any-return]
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes: Any) -> Tensor:
         """Axes in another order; all reversed if none are given."""
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
-        return ops.transpose(self, order)  # type: ignore[no-any-return]
+        return ops.transpose(self, order)
 
     def flatten(self) -> Tensor:
         """All elements along one axis."""
