@@ -20,10 +20,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygrad_seq.backend import Array
+from tinygrad_seq.kernels.reference import lstm as reference
 
 # Products for the weights' gradients sum over this many rows, steps × batch, at a time: enough
 # that adding up the blocks costs little, few enough that a block stays in the cache.
-_ROWS = 512
+_ROWS = 256
 
 
 def _joint_weights(w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array) -> Array:
@@ -56,6 +57,8 @@ def forward(
 ) -> tuple[Array, ...]:
     """→ output, h_n, c_n, gates, cells."""
     (steps, batch, inputs), hidden, dtype = x.shape, h0.shape[1], x.dtype
+    if steps * batch < 4:  # too little to pay for arranging the weights, as when text is written
+        return reference.forward(x, h0, c0, w_ih, w_hh, b_ih, b_hh)
     w = _joint_weights(w_ih, w_hh, b_ih, b_hh)
     column = np.empty((inputs + hidden + 1, batch), dtype)
     x_t, h = column[:inputs], column[inputs:-1]
