@@ -37,6 +37,9 @@ def test_hello(kind, device):
     assert losses[-1] < 0.01
     best = model(x)[0].argmax(axis=-1)
     assert vocabulary.decode(best.numpy()) == "ello"
+    # Running free it needs its state: after the first l comes another, after the second comes o.
+    written = list(model.generate(vocabulary.encode("h"), 4, temperature=0))
+    assert vocabulary.decode(np.array(written)) == "ello"
 
 
 @pytest.mark.parametrize("kind", KINDS)

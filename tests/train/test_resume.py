@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from tinygrad_seq.backend import manual_seed
+from tinygrad_seq.backend import default_generator, manual_seed
 from tinygrad_seq.errors import AnomalyError, DataError, StateError
 from tinygrad_seq.nn.serialization import load, save
 from tinygrad_seq.train import CharRun, RunFolder, TrainConfig, finish, fit
 from tinygrad_seq.train.log import read_log
+from tinygrad_seq.train.loop import look
 
 TEXT = "she sells sea shells by the sea shore. " * 12
 TINY = {"embedding": 3, "hidden": 5, "batch": 4, "bptt": 6, "steps": 43, "lr": 0.01, "clip": 0.3,
@@ -52,6 +53,33 @@ def test_the_checkpoint_is_the_same_file_byte_for_byte(tmp_path, model, device):
     assert CharRun(config, TEXT).streams.windows == 17
     assert pieces.checkpoint.read_bytes() == whole.checkpoint.read_bytes()
     assert untimed(pieces) == untimed(whole)
+
+
+def test_the_random_stream_goes_on_where_it_was():
+    run = CharRun(TrainConfig(**TINY), TEXT)
+    default_generator().uniform((7,))  # as a model with dropout would have drawn
+    saved = run.state_dict()
+    expected = default_generator().uniform((3,))
+    CharRun.from_state_dict(saved, TEXT)
+    np.testing.assert_array_equal(default_generator().uniform((3,)), expected)
+
+
+def test_looking_draws_nothing_from_the_stream_of_the_training():
+    run = CharRun(TrainConfig(**TINY), TEXT)
+    before = default_generator().get_state()
+    events = []
+    look(run, events.append)
+    look(run, events.append)
+    assert default_generator().get_state() == before
+    assert events[0] == events[2]
+    assert events[1] == events[3]
+
+
+def test_the_state_is_carried_through_the_text_and_starts_afresh_with_it():
+    run = CharRun(TrainConfig(**TINY), TEXT)
+    states = []
+    fit(run, lambda event: None, lambda: None, lambda: states.append(run.state) or False)
+    assert [state is None for state in states] == [(n + 1) % 17 == 0 for n in range(43)]
 
 
 def test_another_seed_is_another_run(tmp_path):

@@ -67,7 +67,7 @@ class Progress:
         for _ in range(4):
             row.add_column(no_wrap=True)
         row.columns[1].ratio = 1
-        count = f"{step}/{self.steps}"
+        count = f"step {step}/{self.steps}"
         bar = ProgressBar(total=self.steps, completed=step)
         row.add_row(count, bar, f"{step / self.steps:.0%}", f"{left} left")
         return row

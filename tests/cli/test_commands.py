@@ -1,0 +1,206 @@
+"""The commands at work: what they print, where, and with which exit status."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+
+import tinygrad_seq as tg
+from tinygrad_seq import ops
+from tinygrad_seq.cli import main
+from tinygrad_seq.cli.layers import LAYERS
+from tinygrad_seq.ops import registry
+from tinygrad_seq.train.log import read_log
+
+TINY = ["--embedding", "4", "--hidden", "24", "--batch", "4", "--bptt", "8", "--steps", "60",
+        "--look-every", "30", "--lr", "0.02"]  # fmt: skip
+TEXT = "she sells sea shells by the sea shore.\n" * 30
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A finished run on a text that repeats itself."""
+    place = tmp_path_factory.mktemp("commands")
+    (place / "text.txt").write_text(TEXT)
+    arguments = ["train", "--text", str(place / "text.txt"), "--out", str(place / "run"), *TINY]
+    assert main(arguments) == 0
+    return place
+
+
+@pytest.fixture
+def call(capsys):
+    """Run a command that succeeds; → what it printed."""
+
+    def run(*arguments, status=0):
+        capsys.readouterr()
+        assert main(list(arguments)) == status
+        seen = capsys.readouterr()
+        assert seen.err == ""
+        assert "\x1b" not in seen.out  # no control codes where there is no terminal
+        assert max(map(len, seen.out.split("\n"))) <= 80
+        return seen.out
+
+    return run
+
+
+def outside(*arguments, **options):
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "tinygrad_seq", *arguments]
+    return subprocess.run(command, capture_output=True, timeout=120, check=False, **options)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_lists_the_commands(call, arguments):
+    text = call(*arguments)
+    for name in ("train", "sample", "gradcheck", "ops", "info"):
+        assert f"\n  {name} " in text
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "gradcheck", "ops", "info"])
+def test_every_command_has_help(call, command):
+    assert f"Usage: tinygrad-seq {command}" in call(command, "--help")
+
+
+def test_version(call):
+    assert call("--version") == f"tinygrad-seq {tg.__version__}\n"
+
+
+def test_training_prints_the_whole_story(call, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    text = call("train", "--text", "text.txt", *TINY)
+    for words in ("text.txt: 1,053 + 117 characters", "lstm with 24 units", "step 0: validation",
+                  "step 30: validation", "  | ", "nats", "bits/char", "tok/s", "|g|", "clipped",
+                  "left", "trigram add-0.1", "bigram add-1", "unigram add-1", "uniform",
+                  "in runs/char-lm: checkpoint.safetensors, log.jsonl"):  # fmt: skip
+        assert words in text, words
+    again = call("train", "--text", "text.txt", *TINY)
+    assert "in runs/char-lm-2:" in again
+
+
+def test_the_results_are_sorted_and_come_from_the_log(call, folder):
+    text = call("train", "--resume", str(folder / "run"))  # finished: the end is shown again
+    end = read_log(folder / "run" / "log.jsonl")[-1]
+    assert f"{end['loss']:.3f}" in text
+    rows = text.split("nats/char")[1].split("\n\n")[0].splitlines()[1:]
+    values = [float(row.split()[-2]) for row in rows]
+    assert values == sorted(values)
+    assert len(values) == 5
+    assert values[-1] == pytest.approx(math.log(13), abs=1e-3)
+
+
+def test_a_picture_is_drawn_where_matplotlib_is(call, folder, monkeypatch):
+    pytest.importorskip("matplotlib")
+    (folder / "run" / "curves.png").unlink(missing_ok=True)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    text = call("train", "--resume", str(folder / "run"))
+    assert "no picture: plots need matplotlib: pip install 'tinygrad-seq[plot]'" in text
+    monkeypatch.undo()
+    assert "curves.png" in call("train", "--resume", str(folder / "run"))
+    assert (folder / "run" / "curves.png").exists()
+
+
+def test_every_line_of_the_log_is_json(folder):
+    lines = (folder / "run" / "log.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(lines[0])["versions"]["tinygrad_seq"] == tg.__version__
+    assert all(json.loads(line)["event"] for line in lines)
+
+
+def test_sample_goes_on_from_the_prompt(call, folder):
+    run = str(folder / "run")
+    text = call("sample", run, "--prompt", "she sells ", "--length", "40", "--seed", "3")
+    assert text.startswith("she sells ")
+    assert text == call("sample", run, "--prompt", "she sells ", "--length", "40", "--seed", "3")
+    assert text != call("sample", run, "--prompt", "she sells ", "--length", "40", "--seed", "4")
+    greedy = ["sample", run, "--prompt", "she ", "--length", "10", "--temperature", "0"]
+    assert call(*greedy, "--seed", "1") == call(*greedy, "--seed", "2")
+    assert call("sample", run, "--prompt", "she", "--length", "0") == "she\n"
+
+
+def test_gradcheck_passes_and_shows_a_line_for_each(call):
+    text = call("gradcheck", "tanh", "matmul", "nn.LSTM", "nn.Linear")
+    assert "4 checked, 0 failed" in text
+    assert [line.split()[3] for line in text.splitlines()[1:5]] == ["pass"] * 4
+
+
+def test_gradcheck_covers_every_layer(call):
+    assert f"{len(LAYERS)} checked, 0 failed" in call("gradcheck", *(name for name, _ in LAYERS))
+
+
+def test_gradcheck_on_the_stand_in_device(call):
+    assert "2 checked, 0 failed" in call("gradcheck", "tanh", "nn.LSTM", "--device", "strict")
+
+
+def test_gradcheck_of_the_second_order(call):
+    assert "1 checked, 0 failed" in call("gradcheck", "tanh", "--order", "2")
+
+
+def test_gradcheck_fails_on_a_wrong_derivative(call, monkeypatch):
+    rules = dict(ops.tanh.rules)
+    try:
+        ops.tanh.vjp(x=lambda g, out: g * (1 - out))
+        text = call("gradcheck", "tanh", "exp", status=1)
+    finally:
+        ops.tanh.vjp(**{name: rule.fn for name, rule in rules.items()})
+    assert "2 checked, 1 failed: tanh" in text
+    assert "wrong" in text
+
+
+def test_ops_lists_every_op(call):
+    text = call("ops")
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line[:1].isalpha()}
+    assert set(registry) <= set(rows)
+    assert rows["tanh"] == ["np.tanh", "x", "any"]
+    assert rows["argmax"] == ["np.argmax", "-", "-"]
+    assert rows["lstm"][-1] == "any*"
+    assert "Hyperbolic tangent" in text
+
+
+def test_info_tells_what_there_is(call, monkeypatch, tmp_path):
+    monkeypatch.setenv("TINYGRAD_SEQ_DATA", str(tmp_path / "gone"))
+    text = call("info")
+    for words in ("numpy", "BLAS", "threads", "device cpu", "device cuda", "float32", "data folder",
+                  "there is no such folder"):  # fmt: skip
+        assert words in text.replace("\n                ", " "), words
+
+
+def test_the_module_can_be_run():
+    done = outside("--version")
+    assert done.returncode == 0
+    assert done.stdout.decode() == f"tinygrad-seq {tg.__version__}\n"
+
+
+def test_a_mistake_in_a_process_of_its_own(tmp_path):
+    done = outside("train", "--text", "missing.txt", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert done.stderr.startswith(b"error: no file 'missing.txt'")
+    assert done.stderr.count(b"\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_ascii_terminal_gets_question_marks_not_a_traceback():
+    done = outside("ops", env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert done.returncode == 0, done.stderr
+    assert b"?out/?x" in done.stdout
+
+
+def test_a_reader_that_leaves_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "tinygrad_seq", "ops"]
+    with os.fdopen(write, "wb") as pipe:
+        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr == b""
+
+
+def test_ctrl_c_anywhere_is_no_traceback(monkeypatch, capsys):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["tinygrad_seq.cli.ops"], "formula", interrupt)
+    assert main(["ops"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
