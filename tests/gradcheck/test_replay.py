@@ -82,7 +82,8 @@ def test_truncation_is_not_checked_away():
     """A truncated gradient is still not the full one, and a wrong one is still wrong."""
     rng = np.random.default_rng(0)
     w, x = rng.standard_normal((2, 2)), rng.standard_normal((6, 2))
-    full, cut = (tg.jacobian(lambda w: truncated(w, x, k), w).numpy() for k in (99, 2))
+    full = tg.jacobian(lambda w: truncated(w, x, 99), w).numpy()
+    cut = tg.jacobian(lambda w: truncated(w, x, 2), w).numpy()
     assert np.abs(full - cut).max() > 1e-3
     bad = op(lambda x: np.tanh(x), x=lambda g, out: g * (1 - out))
     report = tg.gradcheck(lambda x: bad(x) * x.detach(), X, raise_exception=False)

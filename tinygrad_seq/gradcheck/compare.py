@@ -178,4 +178,5 @@ def _judge_column(
             return
     for block, i, row in todo:
         analytic, margin = float(block.analytic[i, j]), float(block.margin[i, j])
-        block.put(i, j, judge(analytic, stencils[row], margin, block.rtol))
+        faint = 100 * line.epsilon / line.reach
+        block.put(i, j, judge(analytic, stencils[row], margin, block.rtol, faint))

@@ -15,12 +15,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Weights of the sixth difference of seven points. On pure noise of standard deviation σ it has
-# standard deviation √924 σ; on a smooth function it vanishes like h⁶.
-_SIXTH = np.array([1.0, -6.0, 15.0, -20.0, 15.0, -6.0, 1.0])
-_SIXTH_NORM = math.sqrt(924.0)
+# Two differences of seven points, of even and of odd symmetry, that are noise and nothing else:
+# on a smooth function they vanish like h⁶ and h⁵. Divided by their norm they are as large as the
+# noise of one value.
+_EVEN = np.array([1.0, -6.0, 15.0, -20.0, 15.0, -6.0, 1.0]) / math.sqrt(924.0)
+_ODD = np.array([-1.0, 4.0, -5.0, 0.0, 5.0, -4.0, 1.0]) / math.sqrt(84.0)
 # Rounding errors are taken to be this many units in the last place.
 _ULPS = 4.0
+# The noise of seven values is estimated from one number; this factor makes a bound of it. It also
+# covers what a kink anywhere inside a stencil does to the slope.
+_COVER = 6.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Line:
     def __call__(self, t: complex) -> np.ndarray:
         """φ(t). An infinity that does not move (a masked score) counts as 0."""
         values = self.at(t)
-        return np.where(np.isinf(self.centre) & (values == self.centre), 0.0, values)
+        still = np.where(values == self.centre, 0.0, np.nan)
+        return np.where(np.isinf(self.centre), still, values)
 
     @property
     def start(self) -> np.ndarray:
@@ -80,8 +85,8 @@ class Stencil:
 
     @property
     def scatter(self) -> float:
-        """The size of noise in φ, as the sixth difference shows it. A kink shows there too."""
-        return abs(float(_SIXTH @ self.values)) / _SIXTH_NORM
+        """The size of noise in φ. Kinks and jumps show there too."""
+        return float(max(abs(_EVEN @ self.values), abs(_ODD @ self.values)))
 
     @property
     def still(self) -> bool:
@@ -97,7 +102,7 @@ class Stencil:
         """
         m2, m1, p1, p2 = self.values[[1, 2, 4, 5]]
         fourth = float(8 * (p1 - m1) - (p2 - m2)) / (12 * self.h)
-        noise = 3 * (self.scatter if scatter is None else scatter) / self.h
+        noise = _COVER * (self.scatter if scatter is None else scatter) / self.h
         error = abs(self.slope - fourth) + noise + self.rounding
         return error if math.isfinite(error) else math.inf
 
@@ -130,7 +135,7 @@ def ladder_of(line: Line, eps: float, smallest: float) -> list[float]:
     neighbours let expect.
     """
     relative = smallest / line.reach
-    ladder = [eps * 10.0**k for k in range(4, -5, -1)]
+    ladder = [0.02, *(eps * 10.0**k for k in range(4, -5, -1))]
     if 0 < relative < 1e-4:
         ladder += [relative * 10.0**-k for k in range(1, 5)]
     finest = 16 * line.epsilon * (min(1.0, relative) or 1.0)

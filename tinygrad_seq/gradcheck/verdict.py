@@ -46,6 +46,11 @@ class Estimate:
     error: float
     stencil: Stencil
 
+    @property
+    def clear(self) -> bool:
+        """Whether it is sure to be a slope and not noise, a kink or a jump."""
+        return self.error < 0.1 * abs(self.slope)
+
 
 def estimates_of(stencils: Sequence[Stencil]) -> list[Estimate]:
     """An estimate from each stencil on which the function is finite, finest first.
@@ -59,16 +64,19 @@ def estimates_of(stencils: Sequence[Stencil]) -> list[Estimate]:
         if math.isfinite(stencil.error()):
             scatter = max(scatter, stencil.scatter)
             found.append(Estimate(stencil.slope, stencil.error(scatter), stencil))
-    if any(e.error < 0.1 * abs(e.slope) for e in found):
+    if any(e.clear for e in found):
         # A function that moves, but not at all in small steps, moves in stairs (float32 inside).
         found = [e for e in found if not e.stencil.still]
     return found
 
 
-def judge(analytic: float, stencils: Sequence[Stencil], margin: float, rtol: float) -> Finding:
+def judge(
+    analytic: float, stencils: Sequence[Stencil], margin: float, rtol: float, faint: float = 0.0
+) -> Finding:
     """The verdict on one derivative, from stencils at all step sizes.
 
-    It may be off by ``margin`` and by the share ``rtol`` of the numeric value.
+    It may be off by ``margin`` and by the share ``rtol`` of the numeric value. A derivative below
+    ``faint`` can be lost in the rounding of intermediate values that the output does not show.
     """
     estimates = estimates_of(stencils)
     if not estimates or not math.isfinite(analytic):
@@ -81,6 +89,8 @@ def judge(analytic: float, stencils: Sequence[Stencil], margin: float, rtol: flo
         return Finding("pass", *found)
     if analytic == 0 and estimates[0].stencil.still:
         return Finding("pass", 0.0, 0.0, best.stencil.h)
+    if max(abs(analytic), abs(best.slope), best.error) <= faint:
+        return Finding("too noisy", *found, "the derivative is lost in rounding")
     kink = find_kink(estimates, best, off)
     if kink is not None:
         return _at_kink(analytic, kink, tolerance)
@@ -122,9 +132,11 @@ def find_kink(estimates: Sequence[Estimate], best: Estimate, off: float) -> Kink
     The finest scale that can resolve what is unexplained, the best estimate's error or how far
     ``off`` the analytic value is, decides: if the two sides agree there the function is smooth,
     whatever it does further away. If they do not, a kink shows the same two slopes at the next
-    scale as well; curvature and noise do not.
+    scale as well; curvature and noise do not. Where some step shows a clear slope, a jump is but
+    one stair of many.
     """
     unexplained = max(off, best.error)
+    clear = any(e.clear for e in estimates)
     for fine, coarse in pairwise([e.stencil for e in estimates]):
         resolution = 5 * fine.rounding
         if fine.h > best.stencil.h:
@@ -139,7 +151,7 @@ def find_kink(estimates: Sequence[Estimate], best: Estimate, off: float) -> Kink
         if fine.bend > 0.1 * max(jump, gap * fine.h):
             continue
         apart = max(abs(left - left2), abs(right - right2))
-        if jump / fine.h > small and 0.8 * jump <= coarse.jump <= 1.25 * jump:
+        if not clear and jump / fine.h > small and 0.8 * jump <= coarse.jump <= 1.25 * jump:
             return Kink(left, right, apart + resolution, jump, fine.h)
         if gap > small and apart <= 0.25 * gap:
             return Kink(left, right, apart + resolution, 0.0, fine.h)
