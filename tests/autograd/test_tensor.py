@@ -199,6 +199,20 @@ def test_in_place_changes(device):
     assert not t.zero_().numpy().any()
 
 
+def test_in_place_changes_that_do_not_fit_change_nothing(device):
+    t = tg.zeros(3, device=device)
+    for change in (
+        lambda: t.copy_(tg.ones(4, device=device)),
+        lambda: t.add_(tg.ones(2, 3, device=device)),
+        lambda: t.__setitem__(slice(0, 2), tg.ones(3, device=device)),
+    ):
+        with pytest.raises(ShapeError, match=r"cannot take float32\[3\]"):
+            change()
+    assert not t.numpy().any()
+    with pytest.raises(DeviceError, match="all arrays on one device"):
+        t.add_(tg.ones(3, device="strict:1"))
+
+
 def test_grad_can_be_set_only_to_what_fits():
     x = tg.ones(3, requires_grad=True)
     with pytest.raises(ShapeError, match=r"shape \(3,\), got \(2,\)"):

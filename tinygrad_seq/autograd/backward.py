@@ -45,12 +45,13 @@ def run_backward(
     targets = frozenset(wanted or ())
     needed = None if wanted is None else _on_the_way([place for place, _ in arriving], targets)
     listeners = modes.listeners
+    source: Node | None = None  # whose rules gave what is arriving
     while True:
         for place, g in arriving:
             if g is None or place is None or (needed is not None and place not in needed):
                 continue
             if g.shape != place.shape:
-                g = unbroadcast(g, place.shape)
+                g = unbroadcast(g, place.shape, source)
             if g.dtype is not place.dtype and g.dtype != place.dtype:
                 g = ops.astype(g, place.dtype)
             number = place.number
@@ -86,6 +87,7 @@ def run_backward(
                 given = _differentiate_recording(place, g, saved, lift)
             for listener in listeners:
                 listener.differentiated(place, given)
+            source = place
             arriving = zip(place.inputs, given)  # noqa: B905 - equal by construction
             if not retain:
                 place.saved = None
@@ -177,7 +179,7 @@ def _sources(place: Place) -> Sequence[Place | None]:
     return (place.parent,) if isinstance(place, Output) else ()
 
 
-def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+def unbroadcast(g: Any, shape: tuple[int, ...], source: Node | None) -> Any:
     """Sum ``g`` over the axes along which an input of ``shape`` was broadcast."""
     extra = len(g.shape) - len(shape)
     axes = tuple(range(extra)) + tuple(
@@ -185,7 +187,10 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     )
     total = ops.sum(g, axis=axes, keepdims=True) if axes else g
     if extra < 0 or total.shape[extra:] != shape:
-        raise ShapeError(f"backward: a rule gave a gradient of shape {g.shape} for {shape}")
+        name = "backward" if source is None else source.op.name
+        raise ShapeError(
+            f"{name}: its rule gave a gradient of shape {g.shape} for an input of shape {shape}"
+        )
     return ops.reshape(total, shape) if extra else total
 
 

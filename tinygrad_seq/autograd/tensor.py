@@ -11,29 +11,28 @@ from tinygrad_seq import ops
 from tinygrad_seq.autograd import interop
 from tinygrad_seq.autograd.backward import run_backward
 from tinygrad_seq.autograd.changes import stamp_change
+from tinygrad_seq.autograd.methods import TensorMethods, raw, raw_index
 from tinygrad_seq.autograd.modes import modes
-from tinygrad_seq.autograd.record import record, recorders
 from tinygrad_seq.autograd.tape import (
     Extras,
     Leaf,
     Node,
     Output,
     Place,
-    Traced,
 )
 from tinygrad_seq.backend import (
     Array,
     Device,
-    as_device,
     beside,
     device_of,
     is_array,
     to_host,
 )
 from tinygrad_seq.errors import DTypeError, GraphError, expect
+from tinygrad_seq.ops.primitive import cannot_take
 
 
-class Tensor(Traced, result=True):
+class Tensor(TensorMethods, result=True):
     """An array of any backend with its place on the tape.
 
     Make one with ``tg.tensor(...)``. ``data`` is the raw array; writing into it goes unseen by
@@ -47,9 +46,6 @@ class Tensor(Traced, result=True):
     def __init__(self, data: Array, node: Place | None = None):
         self.data = data if is_array(data) else np.asarray(data)
         self._node = node
-
-    #: compute an op on tensors and put it on the tape; see ops/primitive.py
-    __primitive__ = staticmethod(record)
 
     # ------------------------------------------------------------------ what it is
 
@@ -77,17 +73,6 @@ class Tensor(Traced, result=True):
     def device(self) -> Device:
         """Where the elements live."""
         return device_of(self.data)
-
-    @property
-    def T(self) -> Tensor:
-        """All axes reversed."""
-        return ops.transpose(self)
-
-    @property
-    def mT(self) -> Tensor:
-        """The last two axes exchanged: each matrix transposed."""
-        expect(self.ndim > 1, "mT", "a tensor with at least two axes", f"shape {self.shape}")
-        return ops.swapaxes(self, -1, -2)
 
     # ------------------------------------------------------------------ its place on the tape
 
@@ -253,29 +238,13 @@ class Tensor(Traced, result=True):
 
     # ------------------------------------------------------------------ changed in place
 
-    def _write(self, name: str) -> Array:
-        """The raw array, for writing: stamps the change, refuses what would corrupt gradients."""
-        if self._node is not None and modes.grad_enabled:
-            raise GraphError(
-                f"{name}: a tensor that requires grad cannot be changed in place while the tape "
-                "records; use tg.no_grad(), or an op that makes a new tensor"
-            )
-        stamp_change(self.data)
-        return self.data
-
     def copy_(self, source: Any) -> Tensor:
         """Overwrite the values with those of ``source``, which must broadcast to the shape."""
-        data = self._write("copy_")
-        with beside(data):
-            data[...] = raw(source)
-        return self
+        return self._change("copy_", source, lambda data, new: data.__setitem__(..., new))
 
     def fill_(self, value: float) -> Tensor:
         """Overwrite every element with ``value``."""
-        data = self._write("fill_")
-        with beside(data):
-            data[...] = value
-        return self
+        return self._change("fill_", value, lambda data, new: data.fill(new))
 
     def zero_(self) -> Tensor:
         """Overwrite every element with 0."""
@@ -283,156 +252,32 @@ class Tensor(Traced, result=True):
 
     def add_(self, other: Any, alpha: float = 1) -> Tensor:
         """Add ``alpha · other`` in place."""
-        data = self._write("add_")
-        with beside(data):
-            data += raw(other) if alpha == 1 else alpha * raw(other)
-        return self
+        other = raw(other) if alpha == 1 else alpha * raw(other)
+        return self._change("add_", other, lambda data, new: data.__iadd__(new))
 
     def mul_(self, other: Any) -> Tensor:
         """Multiply by ``other`` in place."""
-        data = self._write("mul_")
-        with beside(data):
-            data *= raw(other)
-        return self
+        return self._change("mul_", other, lambda data, new: data.__imul__(new))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        data = self._write("setitem")
-        with beside(data):
-            data[raw_index(index)] = raw(value)
+        where = raw_index(index)
+        self._change("setitem", value, lambda data, new: data.__setitem__(where, new))
 
-    # ------------------------------------------------------------------ operators
-
-    __add__ = recorders[ops.add]
-
-    def __radd__(self, other: Any) -> Any:
-        return ops.add(other, self)
-
-    __sub__ = recorders[ops.sub]
-
-    def __rsub__(self, other: Any) -> Any:
-        return ops.sub(other, self)
-
-    __mul__ = recorders[ops.mul]
-
-    def __rmul__(self, other: Any) -> Any:
-        return ops.mul(other, self)
-
-    __truediv__ = recorders[ops.div]
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return ops.div(other, self)
-
-    __pow__ = recorders[ops.pow]
-
-    def __rpow__(self, other: Any) -> Any:
-        return ops.pow(other, self)
-
-    __matmul__ = recorders[ops.matmul]
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return ops.matmul(other, self)
-
-    def __neg__(self) -> Any:
-        return ops.neg(self)
-
-    def __pos__(self) -> Any:
+    def _change(self, name: str, value: Any, write: Callable[[Array, Any], object]) -> Tensor:
+        """Let ``write`` change the array, unless that would corrupt gradients; stamp the change."""
+        if self._node is not None and modes.grad_enabled:
+            raise GraphError(
+                f"{name}: a tensor that requires grad cannot be changed in place while the tape "
+                "records; use tg.no_grad(), or an op that makes a new tensor"
+            )
+        value = raw(value)
+        try:
+            with beside(self.data):
+                write(self.data, value)
+        except (ValueError, TypeError, IndexError) as error:
+            raise cannot_take(name, [self.data, value], error) from error
+        stamp_change(self.data)
         return self
-
-    def __abs__(self) -> Any:
-        return ops.abs(self)
-
-    def __getitem__(self, index: Any) -> Any:
-        return ops.getitem(self, raw_index(index))
-
-    # Comparisons and logic give boolean tensors, through which no gradient flows.
-    __eq__ = ops.equal
-    __ne__ = ops.not_equal
-    __lt__ = ops.less
-    __le__ = ops.less_equal
-    __gt__ = ops.greater
-    __ge__ = ops.greater_equal
-    __and__ = __rand__ = ops.bitwise_and
-    __or__ = __ror__ = ops.bitwise_or
-    __xor__ = __rxor__ = ops.bitwise_xor
-    __invert__ = ops.invert
-
-    # ------------------------------------------------------------------ ops as methods
-
-    abs = ops.abs
-    all = ops.all
-    any = ops.any
-    argmax = ops.argmax
-    argmin = ops.argmin
-    astype = ops.astype
-    clip = ops.clip
-    copy = ops.copy
-    cumsum = ops.cumsum
-    exp = ops.exp
-    expand_dims = ops.expand_dims
-    flip = ops.flip
-    log = ops.log
-    log_softmax = ops.log_softmax
-    logsumexp = ops.logsumexp
-    masked_fill = ops.masked_fill
-    max = ops.max
-    mean = ops.mean
-    min = ops.min
-    norm = ops.norm
-    pad = ops.pad
-    prod = ops.prod
-    relu = ops.relu
-    repeat = ops.repeat
-    roll = ops.roll
-    sigmoid = ops.sigmoid
-    softmax = ops.softmax
-    sqrt = ops.sqrt
-    square = ops.square
-    squeeze = ops.squeeze
-    std = ops.std
-    sum = ops.sum
-    swapaxes = ops.swapaxes
-    take_along_axis = ops.take_along_axis
-    tanh = ops.tanh
-    tile = ops.tile
-    tril = ops.tril
-    triu = ops.triu
-    var = ops.var
-
-    def split(self, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
-        """Parts of it along an axis: n equal ones, or cut before each of the indices given."""
-        return ops.split(self, indices_or_sections, axis)
-
-    def reshape(self, *shape: Any) -> Tensor:
-        """The same numbers in another shape: ``t.reshape(2, -1)`` or ``t.reshape((2, -1))``."""
-        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
-
-    def transpose(self, *axes: Any) -> Tensor:
-        """Axes in another order; all reversed if none are given."""
-        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
-        return ops.transpose(self, order)
-
-    def flatten(self) -> Tensor:
-        """All elements along one axis."""
-        return self.reshape(-1)
-
-    def to(self, device: str | Device | None = None, dtype: Any = None) -> Tensor:
-        """On another device, in another dtype, or both; the same tensor if it is so already."""
-        moved = self
-        if device is not None and as_device(device) != self.device:
-            moved = ops.to_device(moved, as_device(device))
-        if dtype is not None and np.dtype(dtype) != self.dtype:
-            moved = ops.astype(moved, np.dtype(dtype))
-        return moved
-
-
-def raw(value: Any) -> Any:
-    """The raw array of a tensor; anything else as it is."""
-    return value.data if isinstance(value, Traced) else value
-
-
-def raw_index(index: Any) -> Any:
-    """An index expression with the tensors in it replaced by their arrays."""
-    return tuple([raw(i) for i in index]) if isinstance(index, tuple) else raw(index)
 
 
 def as_tensor(value: Any) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_seq import ops
 from tinygrad_seq.autograd import Tensor, no_grad
 from tinygrad_seq.backend import Array, beside, transfer, xp_of
 from tinygrad_seq.errors import AnomalyError, ArgumentError, expect
@@ -58,9 +59,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     _threshold("clip_grad_value_", "clip_value", clip_value)
     for g in _grads("clip_grad_value_", parameters):
         with no_grad():
-            data = g._write("clip_grad_value_")
-        with beside(data):
-            xp_of(data).clip(data, -clip_value, clip_value, out=data)
+            g.copy_(ops.clip(g, -clip_value, clip_value))
 
 
 def _norm(x: Array, p: float) -> Array:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinygrad_seq.autograd import Tensor, no_grad
+from tinygrad_seq.autograd.changes import stamp_change
 from tinygrad_seq.backend import Device, as_device
 from tinygrad_seq.errors import ArgumentError, DTypeError, ModuleError, expect
 from tinygrad_seq.nn.hooks import Hook, Hooks, RemovableHandle, hang
@@ -337,7 +338,7 @@ def _move(tensor: Tensor, device: Device | None, dtype: Any) -> None:
     """Put a tensor's array, and its gradient's, elsewhere. The tensor stays the same object."""
     kind = dtype if tensor.dtype.kind in "fc" else None
     grad = tensor.grad
-    tensor._write("to")
+    stamp_change(tensor.data)
     tensor.data = Tensor(tensor.data).to(device, kind).data
     if tensor._node is not None:
         tensor._node.dtype = tensor.dtype  # what arrives there is converted to it

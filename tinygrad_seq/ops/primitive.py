@@ -206,21 +206,7 @@ class Primitive:
 
     def explain(self, error: Exception, values: Sequence[Any]) -> Exception:
         """Turn what the array library complained about into one clear error of ours."""
-        if isinstance(error, TinygradSeqError):
-            return error
-        flat = list(self._hidden(values, {}))
-        arrays = [v for v in flat if is_array(v)]
-        devices = {str(device_of(a)) for a in arrays}
-        if len(devices) > 1:
-            return DeviceError(
-                f"{self.name}: expected all arrays on one device, got {', '.join(sorted(devices))}"
-            )
-        what = ", ".join(f"{a.dtype}{list(a.shape)}" for a in arrays) or "no arrays"
-        kinds = {IndexError: OutOfRangeError, ValueError: ShapeError, TypeError: DTypeError}
-        for kind, ours in kinds.items():
-            if isinstance(error, kind):
-                return ours(f"{self.name}: cannot take {what}: {error}")
-        return error
+        return cannot_take(self.name, list(self._hidden(values, {})), error)
 
     # ------------------------------------------------------------------ as a method, as text
 
@@ -230,6 +216,23 @@ class Primitive:
 
     def __repr__(self) -> str:
         return f"<op {self.name}{inspect.signature(self.forward)}>"
+
+
+def cannot_take(name: str, values: Sequence[Any], error: Exception) -> Exception:
+    """The error of ours for what an array library complained about in a call of ``name``."""
+    if isinstance(error, TinygradSeqError):
+        return error
+    arrays = [v for v in values if is_array(v)]
+    devices = {str(device_of(a)) for a in arrays}
+    if len(devices) > 1:
+        found = ", ".join(sorted(devices))
+        return DeviceError(f"{name}: expected all arrays on one device, got {found}")
+    what = ", ".join(f"{a.dtype}{list(a.shape)}" for a in arrays) or "no arrays"
+    kinds = {IndexError: OutOfRangeError, ValueError: ShapeError, TypeError: DTypeError}
+    for kind, ours in kinds.items():
+        if isinstance(error, kind):
+            return ours(f"{name}: cannot take {what}: {error}")
+    return error
 
 
 def primitive(**declaration: Any) -> Callable[[Callable[..., Any]], Primitive]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_seq.autograd import Tensor, enable_grad, no_grad
+from tinygrad_seq.autograd.changes import stamp_change
 from tinygrad_seq.backend import Array, beside, device_of, xp_of
 from tinygrad_seq.errors import ArgumentError, expect
 from tinygrad_seq.optim.loading import checked_groups, checked_state
@@ -92,9 +93,9 @@ class Optimizer(ABC):
                 for p in group["params"]:
                     g = p.grad
                     if g is not None:
-                        data, state = p._write("step"), self._state_of(p)
-                        with beside(data):
-                            self.update(data, g.data, state, options)
+                        with beside(p.data):
+                            self.update(p.data, g.data, self._state_of(p), options)
+                        stamp_change(p.data)
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
