@@ -280,7 +280,8 @@ def test_methods_are_the_ops(device):
     host = np.random.default_rng(0).standard_normal((2, 3, 4))
     t = tg.tensor(host, device=device)
     calls = {
-        "clip": (-0.5, 0.5), "copy": (), "cumsum": (1,), "max": (0,), "mean": ((0, 1),), "min": (2,),
+        "clip": (-0.5, 0.5), "copy": (), "cumsum": (1,), "max": (0,), "mean": ((0, 1),),
+        "min": (2,),
         "prod": (1,), "repeat": (2, 1), "reshape": (6, 4), "squeeze": (), "std": (1,), "sum": (-1,),
         "swapaxes": (0, 2), "transpose": (2, 0, 1), "var": (0,), "argmax": (1,), "argmin": (1,),
         "flatten": (), "astype": (np.float32,),
