@@ -46,10 +46,16 @@ def call(capsys):
     return run
 
 
-def outside(*arguments, **options):
+@pytest.fixture
+def outside(environment):
     """Run the command line in a process of its own."""
-    command = [sys.executable, "-m", "tinygrad_seq", *arguments]
-    return subprocess.run(command, capture_output=True, timeout=120, check=False, **options)
+
+    def run(*arguments, cwd=None, **variables):
+        command = [sys.executable, "-m", "tinygrad_seq", *arguments]
+        env = {**environment, **variables}
+        return subprocess.run(command, capture_output=True, timeout=120, cwd=cwd, env=env)
+
+    return run
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
@@ -166,13 +172,13 @@ def test_info_tells_what_there_is(call, monkeypatch, tmp_path):
         assert words in text.replace("\n                ", " "), words
 
 
-def test_the_module_can_be_run():
+def test_the_module_can_be_run(outside):
     done = outside("--version")
     assert done.returncode == 0
     assert done.stdout.decode() == f"tinygrad-seq {tg.__version__}\n"
 
 
-def test_a_mistake_in_a_process_of_its_own(tmp_path):
+def test_a_mistake_in_a_process_of_its_own(outside, tmp_path):
     done = outside("train", "--text", "missing.txt", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == b""
@@ -181,18 +187,20 @@ def test_a_mistake_in_a_process_of_its_own(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_ascii_terminal_gets_question_marks_not_a_traceback():
-    done = outside("ops", env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+def test_an_ascii_terminal_gets_question_marks_not_a_traceback(outside):
+    done = outside("ops", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert done.returncode == 0, done.stderr
     assert b"?out/?x" in done.stdout
 
 
-def test_a_reader_that_leaves_is_no_error():
+def test_a_reader_that_leaves_is_no_error(environment):
     read, write = os.pipe()
     os.close(read)
     command = [sys.executable, "-m", "tinygrad_seq", "ops"]
     with os.fdopen(write, "wb") as pipe:
-        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, timeout=120)
+        done = subprocess.run(
+            command, stdout=pipe, stderr=subprocess.PIPE, timeout=120, env=environment
+        )
     assert done.returncode == 1
     assert done.stderr == b""
 

@@ -1,6 +1,5 @@
 """Training processes that are interrupted or killed, and resumed, end bitwise where others end."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -30,13 +29,12 @@ sys.exit(main(sys.argv[2:]))
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, environment):
     text = tmp_path / "text.txt"
     text.write_text("she sells sea shells by the sea shore. " * 12)
 
     def call(number, *arguments):
         command = [sys.executable, "-c", DRIVER, str(int(number)), "train", *arguments]
-        environment = {**os.environ, "MPLBACKEND": "Agg"}
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120,
                               env=environment)  # fmt: skip
 

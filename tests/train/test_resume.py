@@ -44,6 +44,8 @@ def untimed(folder):
     return [{k: v for k, v in event.items() if k not in timing} for event in read_log(folder.log)]
 
 
+# On a GPU sums may be taken in another order each time: bitwise equality is promised elsewhere.
+@pytest.mark.parametrize("device", ["cpu", "strict"])
 @pytest.mark.parametrize("model", ["rnn", "lstm"])
 def test_the_checkpoint_is_the_same_file_byte_for_byte(tmp_path, model, device):
     config = TrainConfig(**TINY, model=model, device=device)

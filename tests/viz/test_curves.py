@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import tinygrad_seq
 from tinygrad_seq.errors import DataError, MissingDependencyError
 from tinygrad_seq.viz.curves import Curves, plot_curves
 
@@ -43,5 +45,7 @@ def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
 
 def test_matplotlib_is_imported_only_to_draw():
     code = "import sys, tinygrad_seq.viz.curves; print('matplotlib' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    root = Path(tinygrad_seq.__file__).parents[1]
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
     assert run.stdout.strip() == "False"
