@@ -23,8 +23,7 @@ import numpy as np
 import tinygrad_seq as tg
 from tinygrad_seq.bench import compare_processes, environment, serve, time_call, write_results
 
-OPS, SIZE, GOAL = 500, 8, 0.75
-DEPTHS = (1_000, 10_000, 100_000)
+SIZE, GOAL = 8, 0.75
 
 
 def arrays() -> tuple[np.ndarray, np.ndarray]:
@@ -68,18 +67,18 @@ def theirs(ops: int, threads: int) -> Callable[[], None]:
 def contest(options: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each contestant; ratios are against PyTorch where it is there."""
     names = ["tinygrad_seq", *(["torch"] if find_spec("torch") else [])]
-    shared = ["--threads", str(options.threads)]
+    shared = ["--threads", str(options.threads), "--ops", str(options.ops)]
     commands = {n: [sys.executable, __file__, "--worker", n, *shared] for n in names}
     table = compare_processes(
         commands, base=names[-1], rounds=options.rounds, threads=options.threads
     )
-    return [{"contestant": name, "ops": 2 * OPS, **asdict(s)} for name, s in table.items()]
+    return [{"contestant": name, "ops": 2 * options.ops, **asdict(s)} for name, s in table.items()]
 
 
-def depths() -> list[dict[str, Any]]:
+def deep_graphs(depths: list[int]) -> list[dict[str, Any]]:
     """Seconds per op of deeper and deeper graphs."""
     rows = []
-    for ops in DEPTHS:
+    for ops in depths:
         timing = time_call(ours(ops), repeats=5, warmup=1, min_seconds=1e-3, max_seconds=10)
         rows.append({"depth": ops, "seconds_per_op": timing.seconds / ops, **asdict(timing)})
     return rows
@@ -90,14 +89,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15, help="turns that each contestant takes")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--ops", type=int, default=500, help="how many times tanh(h·w)")
+    parser.add_argument("--depths", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        serve(theirs(2 * OPS, options.threads) if options.worker == "torch" else ours(2 * OPS))
+        count = 2 * options.ops
+        serve(theirs(count, options.threads) if options.worker == "torch" else ours(count))
         return
 
-    print(f"{OPS} × tanh(h·w) on {SIZE}×{SIZE} float32, forward and backward")
+    print(f"{options.ops} × tanh(h·w) on {SIZE}×{SIZE} float32, forward and backward")
     rows = contest(options)
     for row in rows:
         each = row["seconds"] / row["ops"] * 1e6
@@ -105,7 +107,7 @@ def main() -> None:
         print(f"{row['contestant']:14}{row['seconds'] * 1e3:8.2f} ms{each:8.2f} µs per op{against}")
     if len(rows) > 1:
         print(f"goal: at most {GOAL} × PyTorch: {'met' if rows[0]['ratio'] <= GOAL else 'missed'}")
-    deep = depths()
+    deep = deep_graphs(options.depths)
     for row in deep:
         print(f"{row['depth']:>9,} ops deep {row['seconds_per_op'] * 1e6:8.2f} µs per op")
     if options.json:

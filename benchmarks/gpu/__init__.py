@@ -1,0 +1,1 @@
+"""The stages of ``gpu.sh``: check, tests, times, rival, report. Each is a program of its own."""
