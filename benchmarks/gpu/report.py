@@ -16,6 +16,9 @@ from tinygrad_seq.errors import DataError
 
 Row = dict[str, Any]
 
+#: ``uncollected``: files that could not be imported, since they need what is not installed
+OUTCOMES = ("passed", "failed", "errors", "skipped", "left_out", "uncollected")
+
 
 def tests_summary(xml: Path) -> Row:
     """How many tests passed, and which did not."""
@@ -23,13 +26,14 @@ def tests_summary(xml: Path) -> Row:
         cases = list(ElementTree.parse(xml).getroot().iter("testcase"))
     except (OSError, ElementTree.ParseError) as error:
         return {"finished": False, "why": f"pytest left no report: {error}"}
-    found: Row = dict.fromkeys(("passed", "failed", "errors", "skipped", "left_out"), 0)
+    found: Row = dict.fromkeys(OUTCOMES, 0)
     failures = []
     for case in cases:
         outcome = _outcome(case)
         found[outcome] += 1
-        if outcome in ("failed", "errors"):
-            failures.append(f"{case.get('classname', '')}::{case.get('name', '')}".lstrip(":"))
+        if outcome in ("failed", "errors", "uncollected"):
+            name = f"{case.get('classname', '')}::{case.get('name', '')}".lstrip(":")
+            failures.append(f"{outcome}: {name}")
     seconds = sum(float(case.get("time", 0)) for case in cases)
     return {"finished": True, **found, "test_seconds": seconds, "failures": failures}
 
@@ -38,8 +42,9 @@ def _outcome(case: ElementTree.Element) -> str:
     skipped = case.find("skipped")
     if case.find("failure") is not None:
         return "failed"
-    if case.find("error") is not None:
-        return "errors"
+    error = case.find("error")
+    if error is not None:
+        return "uncollected" if error.get("message") == "collection failure" else "errors"
     if skipped is not None:
         return "left_out" if LEFT_OUT in (skipped.get("message") or "") else "skipped"
     return "passed"
@@ -102,8 +107,7 @@ def verdict(tests: Row) -> str:
     if not tests["finished"]:
         return f"TESTS: {tests['why']}"
     bad = tests["failed"] + tests["errors"]
-    counts = ", ".join(f"{tests[key]} {key.replace('_', ' ')}" for key in
-                       ("passed", "failed", "errors", "skipped", "left_out"))  # fmt: skip
+    counts = ", ".join(f"{tests[key]} {key.replace('_', ' ')}" for key in OUTCOMES)
     said = "TESTS FAILED" if bad else "tests passed" if tests["passed"] else "NO TEST RAN"
     return f"{said}: {counts}"
 
@@ -135,7 +139,7 @@ def main(device: str, folder: Path) -> int:
     if record["left_out"]:
         print(f"left out for lack of time: {len(record['left_out'])} rows, named in gpu.json")
     for name in tests.get("failures", [])[:20]:
-        print(f"failed: {name}")
+        print(name)
     print(verdict(tests))
     about = times.get("environment") or environment()
     rows = record.pop("rows")
