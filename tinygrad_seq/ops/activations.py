@@ -55,10 +55,11 @@ relu.vjp(x=lambda g, out: g * (out > 0))
 @primitive(samples=[*_SAMPLES, Sample((3, 4), negative_slope=0.3)], bench=_BENCH)
 def leaky_relu(x, negative_slope=0.01):
     """Rectifier that leaks: out = x where x > 0, else negative_slope · x."""
-    return xp_of(x).where(x > 0, x, negative_slope * x)
+    xp = xp_of(x)
+    return xp.maximum(x, 0) + negative_slope * xp.minimum(x, 0)
 
 
-leaky_relu.vjp(x=lambda g, x, negative_slope: where(x > 0, g, negative_slope * g))
+leaky_relu.vjp(x=lambda g, x, negative_slope: g * (x > 0) + negative_slope * (g * (x <= 0)))
 
 
 @primitive(samples=[*_SAMPLES, Sample((3, 4), alpha=0.5)], bench=_BENCH)

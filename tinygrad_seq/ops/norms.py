@@ -85,6 +85,12 @@ def finite_peak(x, axis):
     return xp_of(x).where(peak == -math.inf, 0, peak)
 
 
+def exp_from(x, peak):
+    """e^(x − peak), with no more than one new array."""
+    xp, d = xp_of(x), x - peak
+    return xp.exp(d, out=d) if d.ndim and d.dtype.kind == "f" else xp.exp(d)
+
+
 @primitive(
     samples=[
         Sample((3, 4)),
@@ -101,7 +107,7 @@ def logsumexp(x, axis=None, keepdims=False):
     """
     xp = xp_of(x)
     peak = finite_peak(x, axis)
-    total = xp.exp(x - peak).sum(axis=axis, keepdims=True)
+    total = exp_from(x, peak).sum(axis=axis, keepdims=True)
     out = xp.where(total == 0, -math.inf, xp.log(xp.where(total == 0, 1, total)) + peak)
     return out if keepdims else out.reshape(_reduced(x.shape, axis))
 

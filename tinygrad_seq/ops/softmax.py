@@ -9,7 +9,7 @@ from __future__ import annotations
 from tinygrad_seq.backend import xp_of
 from tinygrad_seq.errors import OutOfRangeError, ShapeError
 from tinygrad_seq.ops.exponential import exp
-from tinygrad_seq.ops.norms import finite_peak
+from tinygrad_seq.ops.norms import exp_from, finite_peak
 from tinygrad_seq.ops.primitive import primitive
 from tinygrad_seq.ops.reductions import sum
 from tinygrad_seq.ops.sample import Bad, Sample
@@ -26,7 +26,7 @@ _BENCH = Sample((4096, 256))
 def softmax(x, axis=-1):
     """Normalised exponentials along an axis: out = eˣ / Σ eˣ, ∂L/∂x = out·(g − Σ g·out)."""
     xp = xp_of(x)
-    e = xp.exp(x - finite_peak(x, axis))
+    e = exp_from(x, finite_peak(x, axis))
     total = e.sum(axis=axis, keepdims=True)
     return e / xp.where(total == 0, 1, total)
 

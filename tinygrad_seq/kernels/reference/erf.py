@@ -33,13 +33,13 @@ def erf(x: Array) -> Array:
     xp = xp_of(x)
     near = xp.clip(x, -0.46875, 0.46875)
     square = near * near
-    small = near * (_horner(_A, square) / _horner(_B, square))
+    small = near * (horner(_A, square) / horner(_B, square))
     far = xp.minimum(xp.abs(x), 6)
-    large = xp.sign(x) * (1 - xp.exp(-far * far) * (_horner(_C, far) / _horner(_D, far)))
+    large = xp.sign(x) * (1 - xp.exp(-far * far) * (horner(_C, far) / horner(_D, far)))
     return xp.where(xp.abs(x) <= 0.46875, small, large)
 
 
-def _horner(coefficients: Sequence[float], x: Array) -> Array:
+def horner(coefficients: Sequence[float], x: Array) -> Array:
     """The polynomial with these coefficients at x."""
     total = coefficients[0] * x + coefficients[1]
     for c in coefficients[2:]:
