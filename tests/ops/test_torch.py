@@ -22,6 +22,7 @@ MASKED = np.array([[0.5, -INF, 1.0, 2.0], [-INF, 3.0, -INF, -INF]])
 # Beyond the declared samples: ties, zeros, kinks, far values, options together.
 ODD = {
     "abs": [Sample(EDGE)],
+    "astype": [Sample((3, 4), np.float32), Sample((3, 4), np.float64)],
     "sigmoid": [Sample(EDGE), Sample(np.array([-800.0, 800.0]))],
     "tanh": [Sample(EDGE)],
     "relu": [Sample(EDGE)],
