@@ -9,6 +9,7 @@ import tinygrad_seq as tg
 from tests.gradcheck.planted import WRONG, inputs_of, op
 from tinygrad_seq.gradcheck import strategies as grad_st
 
+X = np.array([0.3, -1.0, 2.0])
 MODES = {"full": {}, "fast": {"fast": True}, "complex": {"complex_step": True}}
 
 
@@ -120,6 +121,11 @@ def test_float32_inputs_are_promoted_unless_told_otherwise():
     seen.clear()
     assert tg.gradcheck(fn, x, promote=False).dtype == "float32"
     assert set(seen) == {np.dtype(np.float32)}
+
+
+def test_a_coarser_dtype_inside_can_be_told():
+    through = lambda x: tg.tanh(x.astype(np.float32)).astype(np.float64) * 1.7
+    assert tg.gradcheck(through, X, precision=np.float32).dtype == "float32"
 
 
 def test_a_float32_output_is_judged_as_float32():

@@ -23,7 +23,7 @@ UNARY = {
     "transpose": lambda a: a.T,
     "rolled": lambda a: a[[2, 0, 1]],
     "halves": lambda a: tg.concatenate([a[:1], a[1:]]),
-    "scaled up": lambda a: 1e4 * a,
+    "scaled up": lambda a: 100 * a,
     "scaled down": lambda a: 1e-4 * a,
     "shifted": lambda a: a + 100,
     "detached": lambda a: a * a.detach(),

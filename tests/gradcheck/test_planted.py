@@ -5,6 +5,9 @@ import pytest
 
 import tinygrad_seq as tg
 from tests.gradcheck.planted import WRONG, X, inputs_of, op
+from tinygrad_seq.gradcheck.audit import misfits
+from tinygrad_seq.gradcheck.subject import Subject
+from tinygrad_seq.gradcheck.views import signed
 
 CASES = sorted(WRONG)
 
@@ -61,11 +64,22 @@ def test_fast_mode_is_as_sharp_on_many_elements():
     assert found == ["wrong"] * 10
 
 
-def test_fast_mode_uses_both_signs():
-    """A gradient that mixes up differences is right along any direction of equal entries."""
-    averaging = op(lambda x: x * 1.0, x=lambda g: (g + g[::-1]) / 2)
-    report = tg.gradcheck(averaging, np.ones(2), fast=True, raise_exception=False)
-    assert report.verdict == "wrong"
+def test_directions_have_both_signs_and_no_small_entries():
+    direction = signed(np.random.default_rng(0), 1000)
+    assert 400 < (direction < 0).sum() < 600
+    assert np.abs(direction).min() >= 0.5
+    assert np.abs(direction).max() <= 1.5
+    assert len(set(np.abs(direction))) == 1000
+
+
+def test_a_gradient_of_another_shape_or_dtype_is_wrong():
+    subject = Subject(tg.tanh, np.ones((2, 3)))
+    good = tg.zeros(2, 3, dtype=np.float64)
+    assert misfits(subject, [good]) == misfits(subject, [None]) == []
+    for bad in (tg.zeros(3, 2, dtype=np.float64), tg.zeros(2, 3, dtype=np.float32)):
+        ((verdict, text),) = misfits(subject, [bad])
+        assert verdict == "wrong"
+        assert "the gradient of x, float64[2, 3], is" in text
 
 
 def test_the_worst_element_is_named():

@@ -34,9 +34,9 @@ def gradient_faults(subject: Subject, seed: int, steady: float, rtol: float,
     rng = np.random.default_rng(seed)
     weights = [rng.standard_normal(shape) for shape in subject.shapes]
     gradients = pulled(subject, weights)
-    misfits = _misfits(subject, gradients)
-    if misfits:
-        return misfits
+    unfit = misfits(subject, gradients)
+    if unfit:
+        return unfit
     point = subject.point
     first, again = host(gradients, point), host(pulled(subject, weights), point)
     for variable, a, b in zip(subject.variables, first, again, strict=True):
@@ -48,7 +48,8 @@ def gradient_faults(subject: Subject, seed: int, steady: float, rtol: float,
     return _recorded_faults(subject, weights, first, rtol) if create_graph else []
 
 
-def _misfits(subject: Subject, gradients: list[Any]) -> list[Fault]:
+def misfits(subject: Subject, gradients: list[Any]) -> list[Fault]:
+    """Gradients whose shape or dtype is not that of what they belong to."""
     faults = []
     for variable, g in zip(subject.variables, gradients, strict=True):
         x = variable.value

@@ -14,7 +14,7 @@ from tinygrad_seq.gradcheck.audit import Fault, gradient_faults, unsteady_values
 from tinygrad_seq.gradcheck.compare import Block, Tolerance, closer_look, first_look
 from tinygrad_seq.gradcheck.complex_step import complex_look, expect_analytic
 from tinygrad_seq.gradcheck.report import Entry, Report
-from tinygrad_seq.gradcheck.subject import Subject, Variable
+from tinygrad_seq.gradcheck.subject import Subject, Variable, coarsest
 from tinygrad_seq.gradcheck.verdict import VERDICTS
 from tinygrad_seq.gradcheck.views import fast_views, full_views
 
@@ -32,7 +32,7 @@ class Options:
     complex_step: bool
     seed: int
     directions: int
-    nondet_tol: float
+    steady: float
     create_graph: bool
 
 
@@ -49,10 +49,11 @@ def gradcheck(
     raise_exception: bool = True,
     params: Any = None,
     promote: bool = True,
+    precision: Any = None,
     allow: Sequence[str] = (),
     directions: int = 2,
     generators: Iterable[Generator] = (),
-    nondet_tol: float = 1e-12,
+    nondet_tol: float | None = None,
     create_graph: bool = True,
     name: str = "gradcheck",
 ) -> Report:
@@ -79,8 +80,11 @@ def gradcheck(
     complex_step: Im fn(x + ih)/h, exact to the last digits, for analytic functions.
     promote: compute in float64 whatever the inputs' dtype. If False, check in their own dtype, with
     defaults to suit it (float32: eps 5e-3, atol 1e-3, rtol 1e-2).
+    precision: a coarser dtype that ``fn`` computes in, if neither inputs nor outputs show it; the
+    defaults suit it.
     allow: verdicts that count as passed, such as ``("kink",)``.
-    nondet_tol: by how much two equal runs may differ, as a share of the largest value.
+    nondet_tol: by how much two equal runs may differ, as a share of the largest value; by default
+    4096 rounding errors, as sums in another order make them.
     create_graph: also demand that the gradient recorded for higher derivatives is the same.
     """
     unknown = set(allow) - set(VERDICTS)
@@ -90,14 +94,16 @@ def gradcheck(
     expect(subject.variables, "gradcheck", "an input that is floating", "none", ArgumentError)
     with np.errstate(all="ignore"):  # what leaves the domain is said by the verdict
         centre = subject.first_run()
-        tol = _tolerance(subject, complex_step, eps, atol, rtol)
-        options = Options(tol, fast, complex_step, seed, directions, nondet_tol, create_graph)
+        dtype = _coarsest(subject, precision)
+        tol = _tolerance(dtype, complex_step, eps, atol, rtol)
+        steady = 4096 * tol.epsilon if nondet_tol is None else nondet_tol
+        options = Options(tol, fast, complex_step, seed, directions, steady, create_graph)
         faults, entries = _examine(subject, centre, options)
     mode = "fast" if fast else "full"
     report = Report(
         entries=tuple(entries),
         mode=f"{mode}, complex step" if complex_step else mode,
-        dtype=str(_coarsest(subject)),
+        dtype=str(dtype),
         seed=seed,
         eps=tol.eps,
         atol=tol.atol,
@@ -111,16 +117,21 @@ def gradcheck(
     return report
 
 
-def _coarsest(subject: Subject) -> np.dtype[Any]:
+def _coarsest(subject: Subject, precision: Any) -> np.dtype[Any]:
+    """The least precise dtype that inputs, outputs and the caller tell of."""
     dtypes = [*(v.value.dtype for v in subject.variables), *subject.dtypes]
-    return max(dtypes, key=lambda d: float(np.finfo(d).eps))
+    dtypes += [] if precision is None else [np.dtype(precision)]
+    return coarsest(dtypes)
 
 
 def _tolerance(
-    subject: Subject, complex_step: bool, eps: float | None, atol: float | None, rtol: float | None
+    dtype: np.dtype[Any],
+    complex_step: bool,
+    eps: float | None,
+    atol: float | None,
+    rtol: float | None,
 ) -> Tolerance:
     """What was asked for, and for the rest what suits the dtype."""
-    dtype = _coarsest(subject)
     fits = not complex_step or dtype == np.float64
     expect(fits, "gradcheck", "float64 for complex_step", dtype, ArgumentError)
     chosen = _COMPLEX if complex_step else _DEFAULTS[min(dtype.itemsize, 8)]
@@ -137,9 +148,9 @@ def _examine(
     subject: Subject, centre: np.ndarray, options: Options
 ) -> tuple[list[Fault], list[Entry]]:
     tol = options.tol
-    faults = unsteady_values(subject, centre, options.nondet_tol)
+    faults = unsteady_values(subject, centre, options.steady)
     faults = faults or gradient_faults(
-        subject, options.seed, options.nondet_tol, tol.rtol, options.create_graph
+        subject, options.seed, options.steady, tol.rtol, options.create_graph
     )
     if any(verdict == "nondeterministic" for verdict, _ in faults):
         return faults, []  # differences of such a function mean nothing

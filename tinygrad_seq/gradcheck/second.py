@@ -13,7 +13,7 @@ from tinygrad_seq.errors import expect
 from tinygrad_seq.gradcheck.check import gradcheck
 from tinygrad_seq.gradcheck.references import argument_names, with_arguments
 from tinygrad_seq.gradcheck.report import Report
-from tinygrad_seq.gradcheck.subject import Subject, floating
+from tinygrad_seq.gradcheck.subject import Subject, coarsest, floating
 
 
 def gradgradcheck(
@@ -36,10 +36,12 @@ def gradgradcheck(
     subject = Subject(fn, inputs, params, promote)
     subject.first_run()
     args = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
-    options = {"create_graph": False, "name": "gradgradcheck", **options}
+    # With respect to v the function is as precise as its outputs, which need not show any more.
+    precision = coarsest(subject.dtypes)
+    given = {"create_graph": False, "name": "gradgradcheck", "precision": precision, **options}
     gradient = _gradient(subject, len(args))
     vs = _weights(subject, grad_outputs, seed)
-    return gradcheck(gradient, [*args, *vs], seed=seed, params=params, promote=promote, **options)
+    return gradcheck(gradient, [*args, *vs], seed=seed, params=params, promote=promote, **given)
 
 
 def _gradient(subject: Subject, count: int) -> Callable[..., Any]:

@@ -173,6 +173,11 @@ def _become(parameter: Tensor, other: Tensor) -> Tensor:
     return before
 
 
+def coarsest(dtypes: Iterable[np.dtype[Any]]) -> np.dtype[Any]:
+    """The dtype with the largest machine epsilon."""
+    return max(dtypes, key=lambda d: float(np.finfo(d).eps))
+
+
 def flatten(arrays: Iterable[Any]) -> np.ndarray:
     """Arrays one after another as one new vector (complex ones stay complex)."""
     parts = [np.asarray(a) for a in arrays]

@@ -5,7 +5,8 @@
   is no derivative, and the analytic value lies between the two sides' slopes.
 * ``too noisy``: the differences cannot be trusted to the tolerance, and the analytic value lies
   within what they leave open.
-* ``wrong``: everything else.
+* ``wrong``: everything else. That includes a rule that is right on paper but has lost its digits to
+  cancellation at this point: its gradient is wrong there.
 """
 
 from __future__ import annotations
