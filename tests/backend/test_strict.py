@@ -596,3 +596,16 @@ def test_work_is_done_on_the_current_device(x):
     for view in (other.T, other[0], copy.deepcopy(other), pickle.loads(pickle.dumps(other))):
         assert backend.device_of(view) == second
     np.testing.assert_array_equal(get(transfer(other, Device("strict", 0))), HOST)
+
+
+def test_an_empty_shape_counts_as_none_given(x):
+    """``_creation/basic.py: full_like`` and its kin cannot make a 0-d array of a larger one."""
+    assert xp.full_like(x, 1, shape=()).shape == (2, 3)
+    assert xp.zeros_like(x, shape=(4,)).shape == (4,)
+
+
+def test_swapaxes_of_an_axis_that_is_not_there_is_no_index_error(x):
+    """``_core/_routines_manipulation.pyx: _ndarray_swapaxes``"""
+    with pytest.raises(ValueError, match="Axis out of range") as caught:
+        x.swapaxes(0, 2)
+    assert not isinstance(caught.value, IndexError)

@@ -82,7 +82,7 @@ class CupyBackend(Backend):
         runtime = cupy.cuda.runtime
         found = runtime.getDeviceProperties(device.index)
         return {
-            "name": found["name"].decode(),
+            "name": bytes(found["name"]).decode(),
             "compute_capability": f"{found['major']}.{found['minor']}",
             "multiprocessors": found["multiProcessorCount"],
             "memory": found["totalGlobalMem"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_seq.backend import xp_of
+from tinygrad_seq.backend import is_array, xp_of
 from tinygrad_seq.errors import ArgumentError, DTypeError, ShapeError, expect
 from tinygrad_seq.ops.checks import kind_of
 from tinygrad_seq.ops.primitive import primitive
@@ -33,7 +33,8 @@ def where(condition, a, b):
     """Elements of a where the condition holds, of b elsewhere."""
     boolean = isinstance(condition, bool) or getattr(condition, "dtype", None) == np.bool_
     expect(boolean, "where", "a boolean mask as condition", kind_of(condition), DTypeError)
-    return xp_of(condition, a, b).where(condition, a, b)
+    xp = xp_of(condition, a, b)
+    return xp.where(condition if is_array(condition) else xp.asarray(condition), a, b)
 
 
 where.vjp(

@@ -6,6 +6,7 @@ import numpy as np
 
 from tinygrad_seq.backend import xp_of
 from tinygrad_seq.errors import OutOfRangeError, ShapeError
+from tinygrad_seq.ops.checks import expect_axis
 from tinygrad_seq.ops.indexing import getitem
 from tinygrad_seq.ops.primitive import primitive
 from tinygrad_seq.ops.sample import Bad, Sample
@@ -62,7 +63,7 @@ transpose.vjp(x=_transpose_rule)
            bad=[Bad(OutOfRangeError, "axis", (3, 4), 0, 2)], view=True, analytic=True)  # fmt: skip
 def swapaxes(x, axis1, axis2):
     """Two axes exchanged."""
-    return x.swapaxes(axis1, axis2)
+    return x.swapaxes(*(expect_axis("swapaxes", axis, x.ndim) for axis in (axis1, axis2)))
 
 
 swapaxes.vjp(x=lambda g, axis1, axis2: swapaxes(g, axis1, axis2))

@@ -33,6 +33,13 @@ FETCHING: dict[str, Callable[..., Any]] = {
     "tolist": lambda a: a.tolist(),
 }
 
+
+def _swapaxes(a: np.ndarray, axis1: int, axis2: int) -> np.ndarray:
+    if not all(-a.ndim <= axis < a.ndim for axis in (axis1, axis2)):
+        raise ValueError("Axis out of range")  # and no IndexError
+    return a.swapaxes(axis1, axis2)
+
+
 METHODS: dict[str, Callable[..., Any]] = {
     "argsort": lambda a, axis=-1, kind=None: np.argsort(a, axis, kind="stable"),
     "compress": partial(waits, "compress", np.ndarray.compress),
@@ -43,5 +50,6 @@ METHODS: dict[str, Callable[..., Any]] = {
     "scatter_add": partial(scatter, np.add),
     "scatter_max": partial(scatter, np.maximum),
     "scatter_min": partial(scatter, np.minimum),
+    "swapaxes": _swapaxes,
     "take": lambda a, indices, axis=None, out=None: np.take(a, indices, axis, out, "wrap"),
 }

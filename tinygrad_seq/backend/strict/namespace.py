@@ -146,10 +146,21 @@ def _take_along_axis(a: Any, indices: Any, axis: int | None) -> Any:
     return np.take_along_axis(a, indices % (a.size if axis is None else a.shape[axis]), axis)
 
 
+def _like(name: str) -> Callable[..., Any]:
+    """``full_like`` and its kin: CuPy takes an empty shape for none given."""
+
+    def like(a: Any, *args: Any, shape: Any = None, **kwargs: Any) -> Any:
+        return getattr(np, name)(a, *args, shape=shape or None, **kwargs)
+
+    return like
+
+
 _OWN: dict[str, Any] = {
+    **{name: _like(name) for name in ("empty_like", "full_like", "ones_like", "zeros_like")},
     "array_equal": _array_equal,
     "put": METHODS["put"],
     "repeat": METHODS["repeat"],
+    "swapaxes": METHODS["swapaxes"],
     "take": METHODS["take"],
     "take_along_axis": _take_along_axis,
     "where": _where,
