@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import tinygrad_seq as tg
-from tinygrad_seq import ops
+from tinygrad_seq import nn, ops
 from tinygrad_seq.cli import main
 from tinygrad_seq.cli.layers import LAYERS
 from tinygrad_seq.ops import registry
@@ -132,6 +132,9 @@ def test_gradcheck_passes_and_shows_a_line_for_each(call):
 
 
 def test_gradcheck_covers_every_layer(call):
+    containers = {"Module", "Sequential", "ModuleList", "ModuleDict"}
+    classes = {n for n, c in vars(nn).items() if isinstance(c, type) and issubclass(c, nn.Module)}
+    assert {f"nn.{n}" for n in classes - containers} <= {name for name, _ in LAYERS}
     assert f"{len(LAYERS)} checked, 0 failed" in call("gradcheck", *(name for name, _ in LAYERS))
 
 

@@ -24,16 +24,17 @@ def gradcheck(
     """Check every op and layer against finite differences; exit status 1 if any fails."""
     as_device(device)
     screen = console()
-    checked, failed = 0, []
+    verdicts: dict[str, str] = {}
     for row in check_all(names, device, LAYERS, order):
-        if not checked:
+        if not verdicts:
             screen.print(COLUMNS.format("name", "kind", "worst rel err", "verdict", "seconds"))
-        worst, seconds = f"{row.worst:.1e}", f"{row.seconds:.2f}"
-        screen.print(COLUMNS.format(row.name, row.kind, worst, row.verdict, seconds))
-        checked += 1
-        if row.verdict != "pass":
-            failed.append(row.name)
+        verdicts[row.name] = row.verdict
+        worst = "" if row.verdict == "no gradient" else f"{row.worst:.1e}"
+        screen.print(COLUMNS.format(row.name, row.kind, worst, row.verdict, f"{row.seconds:.2f}"))
+        if row.note:
             screen.print(f"\n{row.note}\n")
+    checked = [name for name, verdict in verdicts.items() if verdict != "no gradient"]
+    failed = [name for name in checked if verdicts[name] != "pass"]
     names_of_failed = f": {', '.join(failed)}" if failed else ""
-    screen.print(f"{checked} checked, {len(failed)} failed{names_of_failed}")
+    screen.print(f"{len(checked)} checked, {len(failed)} failed{names_of_failed}")
     raise typer.Exit(1 if failed else 0)

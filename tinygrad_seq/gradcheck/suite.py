@@ -35,7 +35,8 @@ Layer = Callable[[str], tuple[Callable[..., Any], Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """How one op or layer fared. ``verdict`` is ``error`` where the check itself raised."""
+    """How one op or layer fared. ``verdict`` is ``error`` where the check itself raised, and
+    ``no gradient`` where there is nothing to check: a comparison, an argmax."""
 
     name: str
     kind: str
@@ -184,6 +185,6 @@ def _row(name: str, kind: str, check: Callable[[str], list[Report]]) -> Row:
         return Row(name, kind, math.nan, "error", seconds, f"{type(error).__name__}: {error}")
     seconds = time.perf_counter() - start
     worst = max((r.error for r in reports), default=0.0)
-    verdict = min((r.verdict for r in reports), key=VERDICTS.index, default="pass")
-    note = next((str(r) for r in reports if r.verdict == verdict != "pass"), "")
+    verdict = min((r.verdict for r in reports), key=VERDICTS.index, default="no gradient")
+    note = next((str(r) for r in reports if verdict != "pass" and r.verdict == verdict), "")
     return Row(name, kind, worst, verdict, seconds, note)
