@@ -264,7 +264,8 @@ def check_second_order(op: Primitive, device: str = "cpu") -> None:
 
 
 def _passed(op: Primitive, device: str, order: int) -> None:
-    reports = check_op(op, device, order)
+    # The host has seen every element; elsewhere random directions do, one call for each of many.
+    reports = check_op(op, device, order, fast=device != "cpu")
     assert reports or not op.differentiable, f"{op.name}: no sample checks its rules"
     for report in reports:
         assert report, str(report)
