@@ -18,7 +18,9 @@ SOME = [name for name in SOME if name in ops.registry]
 def test_some_ops_pass_on_every_kind_of_device(name, device, order):
     reports = suite.check_op(name, device, order)
     assert all(reports), "\n".join(map(str, reports))
-    assert len(reports) == (0 if name == "argmax" else len(ops.registry[name].samples))
+    # argmax has no gradient, and one of astype's samples is of integers
+    expected = {"argmax": 0, "astype": 1}.get(name, len(ops.registry[name].samples))
+    assert len(reports) == expected
     fast = suite.check_op(ops.registry[name], device, order, fast=True)
     assert all(fast)
 
