@@ -228,6 +228,9 @@ def cannot_take(name: str, values: Sequence[Any], error: Exception) -> Exception
         found = ", ".join(sorted(devices))
         return DeviceError(f"{name}: expected all arrays on one device, got {found}")
     what = ", ".join(f"{a.dtype}{list(a.shape)}" for a in arrays) or "no arrays"
+    if isinstance(error, AttributeError):  # a list, say, asked for what only arrays have
+        kinds_given = ", ".join(type(v).__name__ for v in values)
+        return DTypeError(f"{name}: expected tensors or arrays, got {kinds_given}")
     kinds = {IndexError: OutOfRangeError, ValueError: ShapeError, TypeError: DTypeError}
     for kind, ours in kinds.items():
         if isinstance(error, kind):
