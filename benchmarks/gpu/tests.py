@@ -8,6 +8,7 @@ Where pytest-xdist is installed, four processes share the work: most of it is co
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -34,13 +35,16 @@ def main(device: str, seconds: float, folder: Path) -> int:
     log = folder / "gpu-tests.txt"
     given = {**os.environ, "TEST_DEADLINE": str(time.time() + seconds)}
     with log.open("w") as file:
-        done = subprocess.run(
+        running = subprocess.Popen(
             command(device, folder / "gpu-tests.xml"),
-            stdout=file, stderr=subprocess.STDOUT, env=given, cwd=ROOT, check=False,
+            stdout=file, stderr=subprocess.STDOUT, env=given, cwd=ROOT,
         )  # fmt: skip
+        # An interrupt from outside is for pytest, which then writes down how far it came.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        status = running.wait()
     for line in log.read_text(errors="replace").splitlines()[-3:]:
         print(f"  {line}")
-    return done.returncode
+    return status
 
 
 if __name__ == "__main__":
