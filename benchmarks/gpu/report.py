@@ -21,11 +21,13 @@ OUTCOMES = ("passed", "failed", "errors", "skipped", "left_out", "uncollected")
 
 
 def tests_summary(xml: Path) -> Row:
-    """How many tests passed, and which did not."""
+    """How many tests passed, and which did not; ``finished`` if none was cut off."""
     try:
         cases = list(ElementTree.parse(xml).getroot().iter("testcase"))
     except (OSError, ElementTree.ParseError) as error:
         return {"finished": False, "why": f"pytest left no report: {error}"}
+    status = xml.with_suffix(".status")
+    ended = status.read_text().strip() if status.exists() else "killed"
     found: Row = dict.fromkeys(OUTCOMES, 0)
     failures = []
     for case in cases:
@@ -35,7 +37,13 @@ def tests_summary(xml: Path) -> Row:
             name = f"{case.get('classname', '')}::{case.get('name', '')}".lstrip(":")
             failures.append(f"{outcome}: {name}")
     seconds = sum(float(case.get("time", 0)) for case in cases)
-    return {"finished": True, **found, "test_seconds": seconds, "failures": failures}
+    return {
+        "finished": ended in ("0", "1"),  # pytest's: all passed, some failed
+        "why": f"pytest was stopped (exit status {ended})",
+        **found,
+        "test_seconds": seconds,
+        "failures": failures,
+    }
 
 
 def _outcome(case: ElementTree.Element) -> str:
@@ -104,10 +112,10 @@ def table(record: Row) -> list[str]:
 
 def verdict(tests: Row) -> str:
     """One clear line about the tests."""
+    counts = ", ".join(f"{tests.get(key, 0)} {key.replace('_', ' ')}" for key in OUTCOMES)
     if not tests["finished"]:
-        return f"TESTS: {tests['why']}"
+        return f"TESTS DID NOT FINISH: {tests['why']}: {counts}"
     bad = tests["failed"] + tests["errors"]
-    counts = ", ".join(f"{tests[key]} {key.replace('_', ' ')}" for key in OUTCOMES)
     said = "TESTS FAILED" if bad else "tests passed" if tests["passed"] else "NO TEST RAN"
     return f"{said}: {counts}"
 

@@ -1,6 +1,6 @@
 """Run the tests marked ``gpu`` for a given time, with or without pytest's plugins.
 
-    python -m gpu.tests DEVICE SECONDS FOLDER      → FOLDER/gpu-tests.xml, FOLDER/gpu-tests.txt
+    python -m gpu.tests DEVICE SECONDS FOLDER      → FOLDER/gpu-tests.xml, .txt and .status
 
 Where pytest-xdist is installed, four processes share the work: most of it is compiling kernels.
 """
@@ -42,6 +42,7 @@ def main(device: str, seconds: float, folder: Path) -> int:
         # An interrupt from outside is for pytest, which then writes down how far it came.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         status = running.wait()
+    (folder / "gpu-tests.status").write_text(f"{status}\n")
     for line in log.read_text(errors="replace").splitlines()[-3:]:
         print(f"  {line}")
     return status
