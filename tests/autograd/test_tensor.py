@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as tg
-from tinygrad_seq.errors import DeviceError, DTypeError, GraphError, ShapeError
+from tinygrad_seq.errors import (
+    ArgumentError,
+    DeviceError,
+    DTypeError,
+    GraphError,
+    OutOfRangeError,
+    ShapeError,
+)
 
 
 def test_arrays_keep_their_dtype_and_python_floats_take_the_default():
@@ -245,3 +252,27 @@ def test_methods_are_the_ops():
     assert x.flatten().shape == (6,)
     assert tg.tanh.__doc__ is not None
     assert "tanh" in tg.tanh.__doc__
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: tg.sum([1.0, 2.0]), DTypeError, "sum: expected tensors or arrays, got list"),
+        (lambda: tg.concatenate([]), ShapeError, "concatenate: expected at least one array"),
+        (lambda: tg.tanh(tg.ones(2), 3), ArgumentError, "tanh: expected 1 arguments, got 2"),
+        (lambda: tg.tanh(y=tg.ones(2)), ArgumentError, "tanh: no parameter 'y'; there are x"),
+        (lambda: tg.sum(tg.ones(2), x=1), ArgumentError, "sum: 'x' was given twice"),
+        (lambda: tg.tanh(), ArgumentError, "tanh: missing argument 'x'"),
+        (lambda: tg.ones(3) + "a", DTypeError, r"add: cannot take float32\[3\]"),
+        (
+            lambda: tg.ones(3) @ tg.ones(4),
+            ShapeError,
+            r"matmul: cannot take float32\[3\], float32\[4\]",
+        ),
+        (lambda: tg.ones(3)[5], OutOfRangeError, "index 5 is out of bounds"),
+        (lambda: tg.ones(3, device="tpu"), ArgumentError, "one of cpu, cuda, strict, got 'tpu'"),
+    ],
+)
+def test_mistakes_get_one_clear_error(call, error, words):
+    with pytest.raises(error, match=words):
+        call()

@@ -206,6 +206,12 @@ class Primitive:
 
     def explain(self, error: Exception, values: Sequence[Any]) -> Exception:
         """Turn what the array library complained about into one clear error of ours."""
+        if self.sequence and isinstance(values[0], (list, tuple)) and not values[0]:
+            return ShapeError(f"{self.name}: expected at least one array, got an empty list")
+        required = [v for v, d in zip(values, self.defaults, strict=True) if d is _REQUIRED]
+        if isinstance(error, AttributeError) and not all(map(is_array, required)):
+            got = ", ".join(type(v).__name__ for v in required)  # a list, say, is no array
+            return DTypeError(f"{self.name}: expected tensors or arrays, got {got}")
         return cannot_take(self.name, list(self._hidden(values, {})), error)
 
     # ------------------------------------------------------------------ as a method, as text
@@ -228,9 +234,6 @@ def cannot_take(name: str, values: Sequence[Any], error: Exception) -> Exception
         found = ", ".join(sorted(devices))
         return DeviceError(f"{name}: expected all arrays on one device, got {found}")
     what = ", ".join(f"{a.dtype}{list(a.shape)}" for a in arrays) or "no arrays"
-    if isinstance(error, AttributeError):  # a list, say, asked for what only arrays have
-        kinds_given = ", ".join(type(v).__name__ for v in values)
-        return DTypeError(f"{name}: expected tensors or arrays, got {kinds_given}")
     kinds = {IndexError: OutOfRangeError, ValueError: ShapeError, TypeError: DTypeError}
     for kind, ours in kinds.items():
         if isinstance(error, kind):
