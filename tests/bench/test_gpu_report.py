@@ -9,7 +9,8 @@ import pytest
 XML = """<testsuites><testsuite>
 <testcase classname="a" name="t1" time="1.5"/>
 <testcase classname="a" name="t2" time="0.5"><failure message="x"/></testcase>
-<testcase classname="a" name="t3"><skipped message="left out: the time for tests is spent"/></testcase>
+<testcase classname="a" name="t3"><skipped message="left out: the time for tests is spent"/>
+</testcase>
 <testcase classname="a" name="t4"><skipped message="no torch"/></testcase>
 <testcase classname="" name="tests.cli"><error message="collection failure"/></testcase>
 <testcase classname="a" name="t5"><error message="failed on setup"/></testcase>
