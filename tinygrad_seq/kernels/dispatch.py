@@ -33,7 +33,9 @@ _switch = _Switch()
 def kernel(name: str, array: Array) -> ModuleType:
     """The module of kernels called ``name`` for the backend that ``array`` belongs to.
 
-    >>> kernel("erf", np.ones(3)).erf(np.ones(3))
+    >>> import numpy as np
+    >>> kernel("erf", np.ones(3)).__name__
+    'tinygrad_seq.kernels.numpy.erf'
 
     Raises ArgumentError where not even a reference of that name exists.
     """
