@@ -134,6 +134,16 @@ def test_float32_inside_does_not_confuse():
     assert verdict(through(0.0), [0.3, 1.0]) == "wrong"
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_gradient_that_lost_its_digits_is_too_noisy(fast):
+    """The two halves of the gradient, 1e12 times larger, cancel up to their rounding errors."""
+    cancelling = lambda x: (1e6 * x) ** 2 - (1e6 * x) ** 2 + x
+    x = np.array([0.1, 0.2, 0.5])
+    assert verdict(lambda x: tg.tanh(cancelling(x)), x, fast=True) == "too noisy"
+    doubled = op(lambda x: 1.0 * x, x=lambda g: 2 * g)
+    assert verdict(lambda x: doubled(cancelling(x)), x, fast=fast) == "wrong"
+
+
 def test_one_wrong_element_among_kinks_is_wrong():
     fn = lambda x: tg.concatenate([tg.relu(x[:3]), relu_with(0.0, 0.5)(x[3:])])
     assert verdict(fn, [0.0, 0.0, 0.0, 1.0]) == "wrong"

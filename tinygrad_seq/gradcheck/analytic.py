@@ -31,10 +31,25 @@ def pull(
     return list(found)
 
 
-def pulled(subject: Subject, weights: Weights, create_graph: bool = False) -> list[Any]:
+def pulled(
+    subject: Subject, weights: Weights, create_graph: bool = False, point: Point | None = None
+) -> list[Any]:
     """``pull`` in a run of its own → gradients as they came, None for zero."""
-    with subject.record(subject.point) as (outputs, leaves):
+    with subject.record(subject.point if point is None else point) as (outputs, leaves):
         return pull(outputs, leaves, weights, create_graph)
+
+
+def wobbled(subject: Subject, weights: Weights, seed: int) -> list[np.ndarray]:
+    """``pulled`` once more, so that rounding falls differently: every input off by a few units in
+    its last place, and the weights larger by a part in a thousand, which is divided out again."""
+    rng = np.random.default_rng(seed)
+    factor = 1 + rng.uniform(-1e-3, 1e-3)
+    point = []
+    for x in subject.point:
+        ulps = rng.integers(-4, 5, x.shape) * np.finfo(x.dtype).eps
+        point.append((x * (1 + ulps)).astype(x.dtype))
+    scaled = [None if w is None else factor * w for w in weights]
+    return [g / factor for g in host(pulled(subject, scaled, point=point), point)]
 
 
 def host(gradients: Sequence[Tensor | None], point: Point) -> list[np.ndarray]:

@@ -166,8 +166,8 @@ def _examine(
         if options.complex_step:
             blocks = complex_look(view, tol)
         else:
-            blocks = first_look(view.analytic, view.line, view.rows, tol, view.typical)
-            closer_look(blocks, view.line, view.sizes, view.rows, tol)
+            blocks = first_look(view, tol)
+            closer_look(blocks, view, tol)
         entries += [_entry(subject, o, variable, block, options) for o, block in enumerate(blocks)]
     return faults, entries
 

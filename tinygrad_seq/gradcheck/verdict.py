@@ -4,9 +4,8 @@
 * ``kink``: the slopes of the two sides differ however small the step, or the function jumps; there
   is no derivative, and the analytic value lies between the two sides' slopes.
 * ``too noisy``: the differences cannot be trusted to the tolerance, and the analytic value lies
-  within what they leave open.
-* ``wrong``: everything else. That includes a rule that is right on paper but has lost its digits to
-  cancellation at this point: its gradient is wrong there.
+  within what they leave open; or the analytic value itself is mostly rounding error.
+* ``wrong``: everything else.
 """
 
 from __future__ import annotations

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from tinygrad_seq.gradcheck.analytic import host, jacobian_rows, pulled
+from tinygrad_seq.gradcheck.analytic import host, jacobian_rows, pulled, wobbled
 from tinygrad_seq.gradcheck.numerical import Line
 from tinygrad_seq.gradcheck.subject import Subject
 
@@ -29,6 +30,8 @@ class View:
     """Derivatives by one variable: columns that a line can be drawn along, rows per output."""
 
     analytic: np.ndarray
+    #: (row, column, seed) → the analytic value as it comes out of slightly different rounding
+    again: Callable[[int, int, int], float]
     line: Callable[[int], Line]
     rows: list[slice]
     #: the magnitude of what each column moves
@@ -56,8 +59,13 @@ def _full_view(
         direction[j] = 1.0
         return Line(mover(subject, k, direction), centre, float(scale[j]), size, epsilon)
 
+    def again(row: int, j: int, seed: int) -> float:
+        one_hot = np.eye(1, centre.size, row)[0]
+        weights = [one_hot[part] for part in subject.slices]
+        return float(wobbled(subject, weights, seed)[k][j])
+
     sizes = np.abs(value.astype(np.float64)).ravel()
-    return View(analytic, line, subject.slices, sizes)
+    return View(analytic, again, line, subject.slices, sizes)
 
 
 def mover(subject: Subject, k: int, direction: np.ndarray) -> Callable[[complex], np.ndarray]:
@@ -91,11 +99,16 @@ def fast_views(
              for o in range(len(subject.names))]
         )  # fmt: skip
         line = _projected(subject, k, us, moves, centre, epsilon)
+
+        def again(o: int, d: int, seed: int, k: int = k, moves: Any = moves) -> float:
+            weights = _one_by_one(us[d])[o]
+            return float(wobbled(subject, weights, seed)[k] @ moves[d])
+
         rows = [slice(o, o + 1) for o in range(len(subject.names))]
         # Steps must suit the element that is smallest beside its neighbours.
         relative = np.abs(variable.value.astype(np.float64)).ravel() / variable.scale
         smallest = relative[relative > 0].min(initial=1.0)
-        views.append(View(analytic, line, rows, np.full(directions, smallest), typical))
+        views.append(View(analytic, again, line, rows, np.full(directions, smallest), typical))
     return views
 
 
