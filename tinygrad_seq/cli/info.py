@@ -8,6 +8,7 @@ import platform
 from collections.abc import Iterator
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 import tinygrad_seq
 from tinygrad_seq.backend import get_backend, memory
@@ -56,15 +57,8 @@ def _blas() -> str:
 
 
 def _threads() -> str:
-    cores = f"{os.cpu_count()} cores"
-    try:
-        from threadpoolctl import threadpool_info  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-        told = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
-        return ", ".join([cores, *told])
     pools = [f"{p['internal_api']} uses {p['num_threads']}" for p in threadpool_info()]
-    return ", ".join([cores, *pools])
+    return ", ".join([f"{os.cpu_count()} cores", *pools])
 
 
 def _devices(name: str) -> str:

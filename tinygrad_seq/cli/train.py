@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from threadpoolctl import threadpool_limits
 
 from tinygrad_seq.cli.console import console, table
 from tinygrad_seq.data import python_topics, read_text
@@ -42,6 +43,7 @@ def train(
     clip: Annotated[float, _option("Largest gradient norm; 0 for no clipping.")] = D.clip,
     seed: Annotated[int, _option("Start of the random numbers.")] = D.seed,
     device: Annotated[str, _option("cpu, cuda, cuda:1 ...", "NAME")] = D.device,
+    threads: Annotated[int, _option("Threads of a matrix product.")] = D.threads,
     log_every: Annotated[int, _option("Steps between lines of the log.")] = D.log_every,
     look_every: Annotated[int, _option("Steps between samples.")] = D.look_every,
     checkpoint_every: Annotated[int, _option("Steps between saves.")] = D.checkpoint_every,
@@ -69,7 +71,10 @@ def train(
         run = CharRun(config, _text(config))
         folder, seconds = RunFolder.new(out), 0.0
         log = folder.start_log(run)
-    _train(run, folder, log, seconds, console())
+    # Products of this size gain little from more threads, and lose twenty times that where other
+    # processes keep the cores busy: threads wait for each other.
+    with threadpool_limits(run.config.threads, user_api="blas"):
+        _train(run, folder, log, seconds, console())
 
 
 def _text(config: TrainConfig) -> str:

@@ -28,6 +28,7 @@ class TrainConfig:
     clip: float = 0.5
     seed: int = 0
     device: str = "cpu"
+    threads: int = 1
     log_every: int = 10
     look_every: int = 250
     checkpoint_every: int = 250
@@ -37,7 +38,7 @@ class TrainConfig:
             expect(ok, name.replace("_", "-"), expected, getattr(self, name), ArgumentError)
 
         check("model", self.model in ("rnn", "lstm"), "rnn or lstm")
-        for name in ("embedding", "hidden", "batch", "bptt", "steps", "log_every",
+        for name in ("embedding", "hidden", "batch", "bptt", "steps", "threads", "log_every",
                      "look_every", "checkpoint_every"):  # fmt: skip
             check(name, getattr(self, name) >= 1, "a whole number ≥ 1")
         check("lr", 0 < self.lr < math.inf, "a number above 0")
