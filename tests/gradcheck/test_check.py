@@ -66,6 +66,7 @@ def test_the_scale_of_inputs_and_outputs_does_not_matter(scale, out, fast):
 def test_elements_of_very_different_size(fast):
     assert tg.gradcheck(tg.log, np.array([1e-10, 1.0, 1e3]), fast=fast)
     assert tg.gradcheck(lambda x: x**3, np.array([1e-6, 1.0, 1e4]), fast=fast)
+    assert tg.gradcheck(lambda x: 10 + x, np.array([1e-9, 1.0, 2.0]), fast=fast)
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,12 @@ def test_a_gradient_that_lost_its_digits_is_too_noisy(fast):
     assert verdict(lambda x: doubled(cancelling(x)), x, fast=fast) == "wrong"
 
 
+def test_a_wild_difference_does_not_widen_the_tolerance_of_others():
+    slightly = op(lambda x: np.tanh(x), x=lambda g, out: 1.001 * g * (1 - out * out))
+    fn = lambda x: tg.concatenate([tg.sign(x[:1]) * 1e3, slightly(x[1:])])
+    assert verdict(fn, [0.0, 0.5]) == "wrong"
+
+
 def test_one_wrong_element_among_kinks_is_wrong():
     fn = lambda x: tg.concatenate([tg.relu(x[:3]), relu_with(0.0, 0.5)(x[3:])])
     assert verdict(fn, [0.0, 0.0, 0.0, 1.0]) == "wrong"

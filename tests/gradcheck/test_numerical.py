@@ -34,10 +34,10 @@ def test_the_slope_is_exact_for_polynomials_up_to_degree_six(power):
 def test_the_sides_and_the_jump():
     relu = stencil(lambda t: max(t, 0.0), 0.5)
     assert relu.sides == pytest.approx((0.0, 1.0))
-    assert relu.jump == 0.0
+    assert relu.jumps == (0.0, 0.0)
     step = stencil(lambda t: float(t > 0) - float(t < 0) + 2 * t, 0.5)
     assert step.sides == pytest.approx((2.0, 2.0))
-    assert step.jump == pytest.approx(1.0)
+    assert step.jumps == pytest.approx((-1.0, 1.0))
     curve = stencil(lambda t: 3 * t * t + t, 0.5)
     assert curve.sides == pytest.approx((1.0, 1.0))
     assert (curve.bend, relu.bend) == (pytest.approx(1.5), 0.0)
@@ -111,6 +111,28 @@ def test_one_good_stencil_settles_it_and_a_bad_one_does_not():
     assert settled(1.0, good, 0.0, 1e-6)
     assert not settled(1.001, good, 0.0, 1e-6)
     assert not settled(1.0, bad, 0.0, 1e-6)
+
+
+def test_a_kink_further_away_is_not_blamed_for_rounding():
+    drawn = stencils(lambda t: 1e3 + t + max(t - 1e-7, 0.0))
+    assert judge(1.0, drawn, 1e-7, 1e-5).verdict == "too noisy"
+    assert judge(3.0, drawn, 1e-7, 1e-5).verdict == "wrong"
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e-6])
+def test_noise_is_never_taken_for_a_kink(size):
+    verdicts = set()
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        drawn = stencils(lambda t, rng=rng: t + size * rng.standard_normal())
+        verdicts.add(judge(1.0, drawn, 1e-9, 1e-9).verdict)
+    assert verdicts == {"too noisy"}
+
+
+def test_a_stair_is_not_taken_for_a_jump():
+    drawn = stencils(lambda t: 1e-9 * math.floor(t / 1e-9))
+    assert judge(1.0, drawn, 1e-9, 1e-9).verdict == "too noisy"
+    assert judge(1.1, drawn, 1e-9, 1e-9).verdict == "wrong"
 
 
 def test_a_slope_lost_in_rounding_is_too_noisy_and_not_wrong():

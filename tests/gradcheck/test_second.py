@@ -39,6 +39,10 @@ def test_a_single_grad_output_of_zero_hides_what_random_ones_show():
     assert not tg.gradgradcheck(fn, X, raise_exception=False)
 
 
+def test_a_float32_output_is_judged_as_float32():
+    assert tg.gradgradcheck(lambda x: tg.tanh(x).astype(np.float32), X).dtype == "float32"
+
+
 def test_outputs_without_a_gradient_are_fine():
     assert tg.gradgradcheck(lambda x, y: (tg.tanh(x), y.detach()), (X, X))
     assert tg.gradgradcheck(lambda x: x * 3, X)

@@ -66,12 +66,11 @@ class Block:
         return np.where(bad, np.inf, np.nan_to_num(ratio, nan=np.inf, posinf=np.inf))
 
     def open(self) -> np.ndarray:
-        """Where the first look does not settle it: apart, too noisy to tell, or a kink."""
+        """Where the first look does not settle it: apart, or perhaps a kink."""
         still = (self.numeric == 0) & (self.gap == 0) & (self.analytic == 0)
-        blunt = self.noise > self.tolerance
         bent = self.gap > _GAP * np.abs(self.numeric) + 10 * self.tolerance + 4 * self.noise
         unknown = ~np.isfinite(self.gap)
-        unsettled: np.ndarray = ((self.ratio() > 1) | blunt | bent | unknown) & ~still
+        unsettled: np.ndarray = ((self.ratio() > 1) | bent | unknown) & ~still
         return unsettled
 
     def put(self, i: int, j: int, finding: Finding) -> None:

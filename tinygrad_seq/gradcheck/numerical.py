@@ -115,11 +115,11 @@ class Stencil:
         return left, right
 
     @property
-    def jump(self) -> float:
-        """How far φ(0) is from where the left or the right side would put it."""
+    def jumps(self) -> tuple[float, float]:
+        """How far from φ(0) the left and the right side arrive."""
         m3, m2, m1, middle, p1, p2, p3 = self.values
         left, right = 3 * m1 - 3 * m2 + m3, 3 * p1 - 3 * p2 + p3
-        return float(max(abs(left - middle), abs(right - middle)))
+        return float(left - middle), float(right - middle)
 
     @property
     def bend(self) -> float:

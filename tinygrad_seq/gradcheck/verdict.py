@@ -144,14 +144,15 @@ def find_kink(estimates: Sequence[Estimate], best: Estimate, off: float) -> Kink
         if resolution > 0.3 * unexplained:
             continue
         (left, right), (left2, right2) = fine.sides, coarse.sides
-        gap, jump = abs(right - left), fine.jump
+        gap, jump = abs(right - left), max(map(abs, fine.jumps))
         small = max(resolution, 0.1 * unexplained)
         if gap <= small and jump / fine.h <= small:
             return None
         if fine.bend > 0.1 * max(jump, gap * fine.h):
             continue
         apart = max(abs(left - left2), abs(right - right2))
-        if not clear and jump / fine.h > small and 0.8 * jump <= coarse.jump <= 1.25 * jump:
+        moved = max(abs(a - b) for a, b in zip(fine.jumps, coarse.jumps, strict=True))
+        if not clear and jump / fine.h > small and moved <= 0.1 * jump:
             return Kink(left, right, apart + resolution, jump, fine.h)
         if gap > small and apart <= 0.25 * gap:
             return Kink(left, right, apart + resolution, 0.0, fine.h)
