@@ -7,23 +7,26 @@ import textwrap
 from tinygrad_seq.cli.console import console
 from tinygrad_seq.ops import Primitive, registry
 
-COLUMNS = "{:<26} {:<20} {:<24} {}"
+COLUMNS = "{:<34} {:<24} {}"
 
 
 def ops() -> None:
     """List every op: its formula, its NumPy twin, and how often it can be differentiated."""
     screen = console()
-    screen.print(COLUMNS.format("op", "NumPy", "gradient for", "orders"))
+    screen.print(COLUMNS.format("op", "NumPy", "orders"))
     for name, op in sorted(registry.items()):
-        inputs = " ".join(op.differentiable) or "-"
-        screen.print(COLUMNS.format(name, twin(op), inputs, orders(op)))
-        screen.print(
-            textwrap.fill(formula(op), 76, initial_indent="    ", subsequent_indent="    ")
-        )
+        screen.print(COLUMNS.format(name, twin(op), orders(op)))
+        screen.print(_indented(formula(op)))
+        if op.differentiable:
+            screen.print(_indented(f"gradient for {', '.join(op.differentiable)}"))
     screen.print(
         f"\n{len(registry)} ops. orders: 'any' by the op's own rule; 'any*' from the second on by "
         "way of\nits composition in other ops."
     )
+
+
+def _indented(text: str) -> str:
+    return textwrap.fill(text, 76, initial_indent="    ", subsequent_indent="    ")
 
 
 def formula(op: Primitive) -> str:
