@@ -2,9 +2,9 @@
 
     PYTHONPATH=. python benchmarks/lstm.py [--threads 1 2] [--rounds 9] [--json FILE]
 
-Our fast kernels, our readable ones and PyTorch, each in a process of its own with the same number of
-threads, taking turns. The figure to quote is the ratio of medians. PyTorch is left out where it is
-not installed.
+Our fast kernels, our readable ones and PyTorch, each in a process of its own with as many threads
+as the others, taking turns. The figure to quote is the ratio of medians. PyTorch is left out where
+it is not installed.
 """
 
 from __future__ import annotations

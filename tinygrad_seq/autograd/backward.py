@@ -12,7 +12,7 @@ Tensors, every rule is recorded as it runs, and can be differentiated again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heappushpop
 from typing import Any
 
 from tinygrad_seq import ops
@@ -39,12 +39,13 @@ def run_backward(
     """
     # number of a place → [the place, its gradient so far, whether that is a sum made here]
     pending: dict[int, list[Any]] = {}
-    youngest: list[int] = []  # a heap of −number
+    youngest: list[int] = []  # a heap of their numbers
     found: dict[Place, Any] = {}
     arriving: Iterable[tuple[Place | None, Any]] = [*roots]
     targets = frozenset(wanted or ())
     needed = None if wanted is None else _on_the_way([place for place, _ in arriving], targets)
     listeners = modes.listeners
+    newest = 0  # a number that is not on the heap yet: most often it would be taken off at once
     source: Node | None = None  # whose rules gave what is arriving
     while True:
         for place, g in arriving:
@@ -58,15 +59,20 @@ def run_backward(
             slot = pending.get(number)
             if slot is None:
                 pending[number] = [place, g, False]
-                heappush(youngest, -number)
+                if newest:
+                    heappush(youngest, newest)
+                newest = number
             elif slot[2] and not several_devices:
                 slot[1] += g  # nobody else holds this array
             else:
                 slot[1] = ops.add(slot[1], g)
                 slot[2] = lift is None
-        if not youngest:
+        if newest:
+            number, newest = heappushpop(youngest, newest), 0
+        elif youngest:
+            number = heappop(youngest)
+        else:
             return found
-        number = -heappop(youngest)
         place, g, _ = pending.pop(number)
         if place.extras is not None:
             g = _serve(place.extras, g, wanted is None)
@@ -76,7 +82,7 @@ def run_backward(
             saved = place.saved
             if type(saved) is not tuple:
                 saved = place.restore()
-            if last_change[0] > number:
+            if last_change[0] < number:
                 place.check_unchanged(saved)
             if lift is None and not several_devices:
                 given = place.plan.differentiate(g, saved)
@@ -110,7 +116,7 @@ def _pass_on(place: Output, g: Any, pending: dict[int, list[Any]], youngest: lis
     if slot is None:
         zeros = [ops.full_like(g, 0, shape=shape, dtype=dtype) for shape, dtype in parent.outs]
         slot = pending[parent.number] = [parent, zeros, False]
-        heappush(youngest, -parent.number)
+        heappush(youngest, parent.number)
     slot[1][place.index] = g
 
 
@@ -167,7 +173,7 @@ def _on_the_way(roots: Sequence[Any], targets: frozenset[Place]) -> set[Place]:
             seen.add(place)
             stack += _sources(place)
     needed = set(targets)
-    for place in sorted(seen, key=lambda p: p.number):  # inputs come before their consumers
+    for place in sorted(seen, key=lambda p: -p.number):  # inputs come before their consumers
         if any(source in needed for source in _sources(place)):
             needed.add(place)
     return needed

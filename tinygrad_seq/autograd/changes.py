@@ -13,8 +13,9 @@ from typing import Any
 
 from tinygrad_seq.backend import Array, is_array, owner
 
-#: the tape's clock: numbers the places on the tape, and stamps changes
-tick = itertools.count(1).__next__
+#: the tape's clock: numbers the places on the tape, and stamps changes. It runs downwards, so that
+#: the youngest has the smallest number: that is what a heap gives first.
+tick = itertools.count(-1, -1).__next__
 
 #: when anything was last changed
 last_change = [0]
@@ -40,4 +41,4 @@ def changed_since(value: Any, when: int) -> bool:
     if not is_array(value):
         return False
     _, last = _stamps.get(id(owner(value)), (None, 0))
-    return last > when
+    return last < when

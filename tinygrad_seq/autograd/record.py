@@ -52,9 +52,10 @@ def record(op: Primitive, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any
 
 _UNWRAP = """
     if isinstance({name}, Traced):
-        if {name}._node is not None:
+        _place = {name}._node
+        if _place is not None:
             _needs += {bit}
-            _places.append({name}._node)
+            _places.append(_place)
         {name} = {name}.data
 """
 

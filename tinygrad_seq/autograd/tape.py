@@ -2,7 +2,7 @@
 
 Every tensor that requires grad has a ``Place`` on the tape. The place of an op's output is a
 ``Node``: it leads to the places of the inputs, and keeps just what its derivative rules ask for.
-Places are numbered in the order they are made, so every consumer has a higher number than what it
+Places are numbered downwards as they are made, so every consumer has a lower number than what it
 consumed; backward.py needs no other order.
 """
 
