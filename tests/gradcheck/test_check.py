@@ -66,7 +66,10 @@ def test_the_scale_of_inputs_and_outputs_does_not_matter(scale, out, fast):
 def test_elements_of_very_different_size(fast):
     assert tg.gradcheck(tg.log, np.array([1e-10, 1.0, 1e3]), fast=fast)
     assert tg.gradcheck(lambda x: x**3, np.array([1e-6, 1.0, 1e4]), fast=fast)
-    assert tg.gradcheck(lambda x: 10 + x, np.array([1e-9, 1.0, 2.0]), fast=fast)
+    x = np.array([1e-9, 1.0, 2.0])
+    assert tg.gradcheck(lambda x: 10 + x, x, fast=fast)
+    off = op(lambda x: 10 + x, x=lambda g: g * np.array([1.01, 1.0, 1.0]))
+    assert not tg.gradcheck(off, x, fast=fast, raise_exception=False)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +172,10 @@ def test_leaving_the_domain_is_said(fast):
     report = tg.gradcheck(tg.sqrt, np.array([1.0, 0.0]), fast=fast, raise_exception=False)
     assert report.verdict == "wrong"
     report = tg.gradcheck(tg.log, np.array([-1.0]), fast=fast, raise_exception=False)
+    assert report.verdict == "wrong"
+    assert "NaN" in str(report)
+    hole = op(lambda x: np.where(x == 0, np.nan, x), x=lambda g: g)
+    report = tg.gradcheck(hole, np.array([0.0, 1.0]), fast=fast, raise_exception=False)
     assert report.verdict == "wrong"
     assert "NaN" in str(report)
 

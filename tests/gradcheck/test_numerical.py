@@ -129,8 +129,9 @@ def test_noise_is_never_taken_for_a_kink(size):
     assert verdicts == {"too noisy"}
 
 
-def test_a_stair_is_not_taken_for_a_jump():
-    drawn = stencils(lambda t: 1e-9 * math.floor(t / 1e-9))
+@pytest.mark.parametrize("size", [1e-9, 1e-7])
+def test_a_stair_is_not_taken_for_a_jump(size):
+    drawn = stencils(lambda t: size * math.floor(t / size))
     assert judge(1.0, drawn, 1e-9, 1e-9).verdict == "too noisy"
     assert judge(1.1, drawn, 1e-9, 1e-9).verdict == "wrong"
 

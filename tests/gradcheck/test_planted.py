@@ -95,6 +95,15 @@ def test_the_worst_element_is_named():
     assert (worst.checked, worst.differing) == (81, 1)
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_gradient_that_is_not_finite_is_called_so(fast):
+    for case, word in (("not a number", "nan"), ("infinite", "inf")):
+        fn, shapes = WRONG[case]
+        report = tg.gradcheck(fn, inputs_of(shapes), fast=fast, raise_exception=False)
+        assert "the gradient is" in str(report)
+        assert word in str(report)
+
+
 def test_the_right_input_is_blamed():
     fn, shapes = WRONG["missing term"]
     for fast in (False, True):
