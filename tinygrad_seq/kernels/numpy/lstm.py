@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygrad_seq.backend import Array
+from tinygrad_seq.kernels.numpy.memory import empty
 from tinygrad_seq.kernels.reference import lstm as reference
 
 # Products for the weights' gradients sum over this many rows, steps × batch, at a time: enough
@@ -65,9 +66,9 @@ def forward(
     h[...] = h0.T
     column[-1] = 1
     c_prev, scratch = c0.T, np.empty((hidden, batch), dtype)
-    output = np.empty((steps, batch, hidden), dtype)
-    gates = np.empty((steps, 4 * hidden, batch), dtype)
-    cells = np.empty((steps, hidden, batch), dtype)
+    output = empty((steps, batch, hidden), dtype)
+    gates = empty((steps, 4 * hidden, batch), dtype)
+    cells = empty((steps, hidden, batch), dtype)
     with np.errstate(over="ignore"):  # where e⁻ᵃ is infinite σ is 0, as it should be
         for t in range(steps):
             a, c = gates[t], cells[t]
@@ -106,7 +107,7 @@ def backward(
     gates, cells, g_h = (v.transpose(0, 2, 1) for v in (gates, cells, g_output))
     w_hh_t = np.ascontiguousarray(w_hh.T)
     dh, dc, c0_t = g_h_n.T.copy(), g_c_n.T.copy(), c0.T
-    dx = np.empty(x.shape, dtype) if need_x else None
+    dx = empty(x.shape, dtype) if need_x else None
     dw_ih = np.zeros(w_ih.shape, dtype) if need_w_ih else None
     dw_hh = np.zeros(w_hh.shape, dtype) if need_w_hh else None
     db = np.zeros(4 * hidden, dtype) if any(need_biases) else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_seq.backend import Array
+from tinygrad_seq.kernels.numpy.memory import empty
 from tinygrad_seq.kernels.reference.rnn import backward
 
 __all__ = ["backward", "forward"]
@@ -33,7 +34,9 @@ def forward(
 ) -> tuple[Array, Array]:
     """→ output, h_n."""
     steps, batch, inputs = x.shape
-    output = (x.reshape(steps * batch, inputs) @ w_ih.T).reshape(steps, batch, -1)
+    output = empty((steps, batch, len(w_hh)), x.dtype)
+    rows = steps * batch
+    np.matmul(x.reshape(rows, inputs), w_ih.T, out=output.reshape(rows, len(w_hh)))
     for bias in (b_ih, b_hh):
         if bias is not None:
             output += bias
