@@ -139,10 +139,13 @@ def test_time_is_linear_in_depth():
 
 
 def test_freeing_an_unused_deep_graph_does_not_recurse():
-    h = leaf(())
+    h = tg.exp(leaf(()))
+    array = weakref.ref(h.data)
     for _ in range(100_000):
         h = h * 1.0
+    assert array() is not None  # kept by exp's node, at the far end
     del h
+    assert array() is None
 
 
 def test_outputs_that_nobody_used_count_as_zero(device):

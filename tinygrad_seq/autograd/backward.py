@@ -86,11 +86,8 @@ def run_backward(
                 place.check_unchanged(saved)
             if lift is None and not several_devices:
                 given = place.plan.differentiate(g, saved)
-            elif lift is None:
-                with beside(g):
-                    given = place.plan.differentiate(g, saved)
             else:
-                given = _differentiate_recording(place, g, saved, lift)
+                given = _differentiate(place, g, saved, lift)
             for listener in listeners:
                 listener.differentiated(place, given)
             source = place
@@ -102,8 +99,7 @@ def run_backward(
             if isinstance(place, Output):
                 _pass_on(place, g, pending, youngest)
             elif wanted is None:
-                with beside(g):
-                    accumulate(place, g, lift)
+                accumulate(place, g, lift)
 
 
 def _pass_on(place: Output, g: Any, pending: dict[int, list[Any]], youngest: list[int]) -> None:
@@ -120,8 +116,12 @@ def _pass_on(place: Output, g: Any, pending: dict[int, list[Any]], youngest: lis
     slot[1][place.index] = g
 
 
-def _differentiate_recording(node: Node, g: Any, saved: Sequence[Any], lift: Lift) -> Sequence[Any]:
-    """Apply a node's rules to Tensors, so that what they compute is on the tape in its turn."""
+def _differentiate(node: Node, g: Any, saved: Sequence[Any], lift: Lift | None) -> Sequence[Any]:
+    """Apply a node's rules where that takes more than calling them: on another device, or to
+    Tensors, so that what they compute is on the tape in its turn."""
+    if lift is None:
+        with beside(g):
+            return node.plan.differentiate(g, saved)
     with enable_grad():
         if node.op.composition is not None:
             return _through_composition(node, g, saved, lift)
@@ -203,18 +203,17 @@ def unbroadcast(g: Any, shape: tuple[int, ...], source: Node | None) -> Any:
 def accumulate(leaf: Any, g: Any, lift: Lift | None) -> None:
     """Add ``g`` to a leaf's gradient. The leaf owns the array it keeps and adds to it in place."""
     held = leaf.grad
-    if lift is not None:
+    if lift is not None or (isinstance(held, Traced) and held._node is not None):
         leaf.grad = _plus(held, g)
-    elif held is None:
-        leaf.grad = xp_of(g).array(g, copy=True)  # g may be shared with other leaves
-    elif isinstance(held, Traced):
-        if held._node is None:
+        return
+    with beside(g):
+        if held is None:
+            leaf.grad = xp_of(g).array(g, copy=True)  # g may be shared with other leaves
+        elif isinstance(held, Traced):
             held.data += g
             stamp_change(held.data)
         else:
-            leaf.grad = held + g
-    else:
-        leaf.grad += g
+            leaf.grad += g
 
 
 def _plus(total: Any, g: Any) -> Any:
