@@ -71,8 +71,8 @@ def train(
         run = CharRun(config, _text(config))
         folder, seconds = RunFolder.new(out), 0.0
         log = folder.start_log(run)
-    # Products of this size gain little from more threads, and lose twenty times that where other
-    # processes keep the cores busy: threads wait for each other.
+    # A second thread gains half as much again where a core is idle, and loses twentyfold where none
+    # is: the threads of a product wait for each other. So it has to be asked for.
     with threadpool_limits(run.config.threads, user_api="blas"):
         _train(run, folder, log, seconds, console())
 

@@ -23,7 +23,7 @@ class TrainConfig:
     hidden: int = 256
     batch: int = 32
     bptt: int = 64
-    steps: int = 2000
+    steps: int = 1500
     lr: float = 0.004
     clip: float = 0.5
     seed: int = 0
