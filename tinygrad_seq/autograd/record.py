@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_seq.autograd.changes import tick
 from tinygrad_seq.autograd.modes import modes
 from tinygrad_seq.autograd.tape import Node, Output, Place, Traced, WideNode
 from tinygrad_seq.backend import array_types, as_array, beside, several_devices
@@ -76,7 +77,8 @@ _FORWARD = """
         raise _op.explain(_error, [{names}]) from _error
 """
 
-# The end for an op with one output and nothing beside it: as _put, but faster.
+# The end for an op with one output and nothing beside it: what _put and the constructors do, written
+# out, since calls to them would be a sixth of what a small op costs.
 _PUT_SIMPLE = """
     _watch = _modes.watch if _needs else 0
     if _watch == 2:
@@ -87,7 +89,14 @@ _PUT_SIMPLE = """
     if _plan is None:
         _result._node = None
     else:
-        _result._node = _Node(_out, _plan, _places, _plan.save({names}, _out))
+        _result._node = _node = _new(_Node)
+        _node.number = _tick()
+        _node.shape = _out.shape
+        _node.dtype = _out.dtype
+        _node.extras = None
+        _node.plan = _plan
+        _node.inputs = _places
+        _node.saved = _plan.save({names}, _out)
     return _result
 """
 
@@ -116,6 +125,7 @@ def _compile(op: Primitive) -> Callable[..., Any]:
         "_plans": op.plans,
         "_put": _put,
         "_several_devices": several_devices,
+        "_tick": tick,
     }
     exec(compile(source, f"<recorder of {op.name}>", "exec"), scope)
     return scope[op.name]  # type: ignore[return-value]
