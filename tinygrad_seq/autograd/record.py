@@ -77,8 +77,8 @@ _FORWARD = """
         raise _op.explain(_error, [{names}]) from _error
 """
 
-# The end for an op with one output and nothing beside it: what _put and the constructors do, written
-# out, since calls to them would be a sixth of what a small op costs.
+# The end for an op with one output and nothing beside it: what _put and the constructors do, all
+# written out, since calling them takes a sixth of what a small op costs.
 _PUT_SIMPLE = """
     _watch = _modes.watch if _needs else 0
     if _watch == 2:
