@@ -15,7 +15,7 @@ For ``mul(a, b)`` the template gives::
         try:
             out = forward(a, b)
         except Exception as error:
-            raise op.explain(error, [a, b]) from error
+            op.fail(error, [a, b])
         ...
 """
 
@@ -74,7 +74,7 @@ _FORWARD = """
         else:
             _out = _forward({names})
     except Exception as _error:
-        raise _op.explain(_error, [{names}]) from _error
+        _op.fail(_error, [{names}])
 """
 
 # The end for an op with one output and nothing beside it: what _put and the constructors do, all

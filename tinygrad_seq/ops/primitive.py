@@ -16,7 +16,8 @@ Tensor. A rule's parameters after ``g`` say what the tape must keep for it:
 * an input or parameter of the function, by its name;
 * ``<name>_shape``: only the shape of that input;
 * ``out`` (or the output's name, for an op with several);
-* a residual, a by-product of the forward that is no output (dropout's mask).
+* a residual, a by-product of the forward that is no output (dropout's mask). It is a constant to
+  higher derivatives: an op whose residuals depend on its inputs must name a ``composition``.
 
 A rule must work on raw arrays and on Tensors alike: write it with operators and other ops, never
 with ``xp``. It returns the gradient of the broadcast operands; the tape sums it back to the
@@ -30,7 +31,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import update_wrapper
 from types import MethodType
-from typing import Any
+from typing import Any, NoReturn
 
 from tinygrad_seq.backend import beside, device_of, is_array, several_devices
 from tinygrad_seq.errors import (
@@ -168,7 +169,7 @@ class Primitive:
             with beside(*values) if several_devices else nullcontext():
                 out = self.forward(*values)
         except Exception as error:
-            raise self.explain(error, values) from error
+            self.fail(error, values)
         if self.residuals:
             n = len(self.outputs)
             return out[0] if n == 1 else out[:n]
@@ -204,8 +205,14 @@ class Primitive:
                 raise ArgumentError(f"{self.name}: missing argument {name!r}")
         return values
 
-    def explain(self, error: Exception, values: Sequence[Any]) -> Exception:
-        """Turn what the array library complained about into one clear error of ours."""
+    def fail(self, error: Exception, values: Sequence[Any]) -> NoReturn:
+        """Raise one clear error of ours for what the array library complained about."""
+        ours = self._explain(error, values)
+        if ours is error:
+            raise error
+        raise ours from error
+
+    def _explain(self, error: Exception, values: Sequence[Any]) -> Exception:
         if self.sequence and isinstance(values[0], (list, tuple)) and not values[0]:
             return ShapeError(f"{self.name}: expected at least one array, got an empty list")
         required = [v for v, d in zip(values, self.defaults, strict=True) if d is _REQUIRED]
