@@ -213,6 +213,8 @@ class Primitive:
         raise ours from error
 
     def _explain(self, error: Exception, values: Sequence[Any]) -> Exception:
+        if isinstance(error, TinygradSeqError):
+            return error
         if self.sequence and isinstance(values[0], (list, tuple)) and not values[0]:
             return ShapeError(f"{self.name}: expected at least one array, got an empty list")
         required = [v for v, d in zip(values, self.defaults, strict=True) if d is _REQUIRED]
