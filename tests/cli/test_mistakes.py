@@ -73,7 +73,7 @@ def mistake(trained, monkeypatch, capsys):
         ("--hidden 0", "hidden: expected a whole number ≥ 1, got 0"),
         ("--hidden many", "--hidden"),
         ("--hidden 2.5", "--hidden"),
-        ("--hidden 100000000 --text good.txt --batch 2 --bptt 4", "not enough memory"),
+        ("--hidden 100000000000 --text good.txt --batch 2 --bptt 4", "not enough memory"),
         ("--embedding -3", "embedding"),
         ("--steps 0", "steps"),
         ("--batch 0", "batch"),
