@@ -27,6 +27,9 @@ class _Modes(threading.local):
     watch: int = 1
     #: answers detach() while finite differences are taken, see gradcheck
     detach_replay: Any = None
+    #: (start, stop, steps) while a part of a sequence is run that bptt has cut into windows, None
+    #: otherwise: a layer that needs the whole sequence asks for it
+    window: tuple[int, int, int] | None = None
 
 
 modes = _Modes()
