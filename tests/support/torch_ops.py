@@ -173,12 +173,22 @@ def indexing(torch: Any) -> dict[str, Callable[..., Any]]:
         keep = torch.arange(rows) != (-1 if padding_idx is None else padding_idx % rows)
         return out * keep[:, None]
 
+    def take_distinct(x: Any, places: Any, axes: int) -> Any:
+        return x.flatten(0, axes - 1)[places]
+
+    def put_distinct(x: Any, places: Any, shape: Any, fill: float) -> Any:
+        out = torch.full((math.prod(shape), *x.shape[places.ndim :]), fill, dtype=x.dtype)
+        rows = x.reshape(-1, *out.shape[1:])
+        return out.index_copy(0, places.reshape(-1), rows).reshape(*shape, *out.shape[1:])
+
     return {
         "basic_getitem": getitem,
         "array_getitem": getitem,
         "scatter": lambda x, index, shape: add(torch.zeros(shape, dtype=x.dtype), index, x),
         "index_add": add,
         "take_along_axis": lambda x, i, axis: torch.take_along_dim(x, i % x.shape[axis], axis),
+        "take_distinct": take_distinct,
+        "put_distinct": put_distinct,
         "embedding": lambda i, w, pad: torch.nn.functional.embedding(i, w, pad),
         "add_rows": add_rows,
     }

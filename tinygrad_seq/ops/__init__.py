@@ -36,6 +36,7 @@ from tinygrad_seq.ops.comparison import (
     not_equal,
 )
 from tinygrad_seq.ops.cumulative import cumsum, prod
+from tinygrad_seq.ops.distinct import put_distinct, take_distinct
 from tinygrad_seq.ops.dropout import drop, dropout
 from tinygrad_seq.ops.einsum import einsum
 from tinygrad_seq.ops.embedding import add_rows, embedding
@@ -93,8 +94,9 @@ __all__ = [
     "invert", "isfinite", "isinf", "isnan", "layer_norm", "leaky_relu", "less", "less_equal",
     "linear", "log", "log1p", "log_softmax", "logsumexp", "lstm", "masked_fill", "matmul", "max",
     "maximum", "mean", "min", "minimum", "mse_loss", "mul", "neg", "nll_loss", "norm",
-    "not_equal", "outer", "pad", "pow", "primitive", "prod", "relu", "repeat", "reshape", "rnn",
-    "roll", "scatter", "sigmoid", "sign", "silu", "sin", "softmax", "softplus", "softsign",
-    "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "swapaxes",
-    "take_along_axis", "tanh", "tile", "to_device", "transpose", "tril", "triu", "var", "where",
+    "not_equal", "outer", "pad", "pow", "primitive", "prod", "put_distinct", "relu", "repeat",
+    "reshape", "rnn", "roll", "scatter", "sigmoid", "sign", "silu", "sin", "softmax", "softplus",
+    "softsign", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "swapaxes",
+    "take_along_axis", "take_distinct", "tanh", "tile", "to_device", "transpose", "tril", "triu",
+    "var", "where",
 ]  # fmt: skip
