@@ -11,7 +11,7 @@ where row b of window n − 1 stopped, so a recurrent state can be carried from 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,3 +64,21 @@ class Streams:
         """Inputs and targets from the given window of the epoch on."""
         start = window * self.window
         return self.inputs[start:], self.targets[start:]
+
+
+def document_starts(documents: Sequence[Any], batch: int, window: int) -> np.ndarray:
+    """Where a document begins, (T, B) bool, in the streams cut from the documents joined.
+
+    True at [t, b] where ``Streams.cut(np.concatenate(documents), batch, window).inputs[t, b]`` is
+    the first token of a document: there row b's state is to be reset before step t. Empty documents
+    have no first token.
+
+        documents  a b c | d e f g h | i j k l m          B = 2, k = 3
+
+        inputs  | a b c | d e f |               starts  | 1 . . | 1 . . |
+                | g h i | j k l |                       | . . 1 | . . . |
+    """
+    lengths = np.array([len(document) for document in documents], np.int64)
+    first = np.zeros(int(lengths.sum()), bool)
+    first[(np.cumsum(lengths) - lengths)[lengths > 0]] = True
+    return np.asarray(Streams.cut(first, batch, window).inputs)
