@@ -89,6 +89,8 @@ class Node(Place):
 
     def restore(self) -> tuple[Any, ...]:
         """What was saved, where it is not simply here."""
+        if not self.inputs:  # cut off from its history, see unchain.py
+            return ()
         if self.saved is None:
             raise GraphError(
                 f"{self.op.name}: backward a second time through a graph that was freed; "

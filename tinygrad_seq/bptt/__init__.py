@@ -1,5 +1,19 @@
-"""Backpropagation through time over sequences too long to keep."""
+"""Backpropagation through time over sequences too long to keep, and gradients that run forwards."""
 
-from tinygrad_seq.bptt.truncated import TruncatedBPTT, Window, detach_state
+from tinygrad_seq.bptt.influence import OnlineWindow, rtrl
+from tinygrad_seq.bptt.rank_one import uoro
+from tinygrad_seq.bptt.state import detach_state
+from tinygrad_seq.bptt.truncated import TruncatedBPTT
+from tinygrad_seq.bptt.unchain import unchain, unchain_backward
+from tinygrad_seq.bptt.window import Window
 
-__all__ = ["TruncatedBPTT", "Window", "detach_state"]
+__all__ = [
+    "OnlineWindow",
+    "TruncatedBPTT",
+    "Window",
+    "detach_state",
+    "rtrl",
+    "unchain",
+    "unchain_backward",
+    "uoro",
+]
