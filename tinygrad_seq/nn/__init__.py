@@ -22,6 +22,15 @@ from tinygrad_seq.nn.linear import Linear
 from tinygrad_seq.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from tinygrad_seq.nn.module import Module
 from tinygrad_seq.nn.normalization import LayerNorm
+from tinygrad_seq.nn.packing import (
+    PackedSequence,
+    pack_padded_sequence,
+    pack_sequence,
+    pad_packed_sequence,
+    pad_sequence,
+    unpack_sequence,
+    unpad_sequence,
+)
 from tinygrad_seq.nn.parameter import Parameter
 from tinygrad_seq.nn.recurrent import LSTM, RNN
 

@@ -36,16 +36,16 @@ def host_integers(op: str, name: str, value: Any) -> np.ndarray:
     return host.astype(np.int64)
 
 
-def check_lengths(op: str, lengths: Any, steps: int, batch: int) -> np.ndarray:
+def check_lengths(op: str, lengths: Any, steps: int, batch: int, least: int = 1) -> np.ndarray:
     """``lengths``, a list, array or Tensor, as an int64 array (batch,) on the host.
 
     ShapeError unless there is one for each sequence, DTypeError unless they are whole numbers,
-    OutOfRangeError unless all are in 1 … ``steps``.
+    OutOfRangeError unless all are in ``least`` … ``steps``.
     """
     host = host_integers(op, "lengths", lengths)
     expect(host.shape == (batch,), op, f"lengths for {batch} sequences", f"{host.size} lengths")
     for n in (int(host.min()), int(host.max())) if batch else ():
-        expect(1 <= n <= steps, op, f"lengths in 1 … {steps}", n, OutOfRangeError)
+        expect(least <= n <= steps, op, f"lengths in {least} … {steps}", n, OutOfRangeError)
     return host
 
 
