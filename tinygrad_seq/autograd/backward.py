@@ -110,17 +110,23 @@ def _pass_on(place: Output, g: Any, pending: dict[int, list[Any]], youngest: lis
     parent = place.parent
     slot = pending.get(parent.number)
     if slot is None:
-        zeros = [ops.full_like(g, 0, shape=shape, dtype=dtype) for shape, dtype in parent.outs]
-        slot = pending[parent.number] = [parent, zeros, False]
+        slot = pending[parent.number] = [parent, _nothing(parent, g), False]
         heappush(youngest, parent.number)
     slot[1][place.index] = g
+
+
+def _nothing(node: WideNode, like: Any) -> list[Any]:
+    """What stands for the gradients of outputs that nobody used: zeros, or None."""
+    if node.op.unused_as_none:
+        return [None] * len(node.outs)
+    return [ops.full_like(like, 0, shape=shape, dtype=dtype) for shape, dtype in node.outs]
 
 
 def _differentiate(node: Node, g: Any, saved: Sequence[Any], lift: Lift | None) -> Sequence[Any]:
     """Apply a node's rules where that takes more than calling them: on another device, or to
     Tensors, so that what they compute is on the tape in its turn."""
     if lift is None:
-        with beside(g):
+        with beside(*g) if isinstance(node, WideNode) else beside(g):
             return node.plan.differentiate(g, saved)
     with enable_grad():
         if node.op.composition is not None:
@@ -158,7 +164,7 @@ def _through_composition(node: Node, g: Any, saved: Sequence[Any], lift: Lift) -
         ends.append(values[position]._node)
     outs = op.composition(*values)
     pairs = zip(outs, g, strict=True) if isinstance(node, WideNode) else [(outs, g)]
-    roots = [(o._node, g_o) for o, g_o in pairs if o._node is not None]
+    roots = [(o._node, g_o) for o, g_o in pairs if o._node is not None and g_o is not None]
     found = run_backward(roots, retain=True, lift=lift, wanted=ends)
     return [found.get(end) for end in ends]
 

@@ -41,6 +41,7 @@ from tinygrad_seq.ops.dropout import drop, dropout
 from tinygrad_seq.ops.einsum import einsum
 from tinygrad_seq.ops.embedding import add_rows, embedding
 from tinygrad_seq.ops.exponential import exp, expm1, log, log1p, sqrt, square
+from tinygrad_seq.ops.gru import gru
 from tinygrad_seq.ops.indexing import (
     array_getitem,
     basic_getitem,
@@ -90,13 +91,13 @@ __all__ = [
     "binary_cross_entropy_with_logits", "bitwise_and", "bitwise_or", "bitwise_xor",
     "broadcast_to", "clip", "concatenate", "copy", "cos", "cross_entropy", "cumsum", "div",
     "dropout", "einsum", "elu", "embedding", "equal", "erf", "exp", "expand_dims", "expm1",
-    "flip", "full_like", "gelu", "getitem", "greater", "greater_equal", "identity", "index_add",
-    "invert", "isfinite", "isinf", "isnan", "layer_norm", "leaky_relu", "less", "less_equal",
-    "linear", "log", "log1p", "log_softmax", "logsumexp", "lstm", "masked_fill", "matmul", "max",
-    "maximum", "mean", "min", "minimum", "mse_loss", "mul", "neg", "nll_loss", "norm",
-    "not_equal", "outer", "pad", "pow", "primitive", "prod", "put_distinct", "relu", "repeat",
-    "reshape", "rnn", "roll", "scatter", "sigmoid", "sign", "silu", "sin", "softmax", "softplus",
-    "softsign", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "swapaxes",
-    "take_along_axis", "take_distinct", "tanh", "tile", "to_device", "transpose", "tril", "triu",
-    "var", "where",
+    "flip", "full_like", "gelu", "getitem", "greater", "greater_equal", "gru", "identity",
+    "index_add", "invert", "isfinite", "isinf", "isnan", "layer_norm", "leaky_relu", "less",
+    "less_equal", "linear", "log", "log1p", "log_softmax", "logsumexp", "lstm", "masked_fill",
+    "matmul", "max", "maximum", "mean", "min", "minimum", "mse_loss", "mul", "neg", "nll_loss",
+    "norm", "not_equal", "outer", "pad", "pow", "primitive", "prod", "put_distinct", "relu",
+    "repeat", "reshape", "rnn", "roll", "scatter", "sigmoid", "sign", "silu", "sin", "softmax",
+    "softplus", "softsign", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum",
+    "swapaxes", "take_along_axis", "take_distinct", "tanh", "tile", "to_device", "transpose",
+    "tril", "triu", "var", "where",
 ]  # fmt: skip

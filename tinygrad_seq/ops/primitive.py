@@ -74,6 +74,7 @@ class Primitive:
         nondiff: Sequence[str] = (),
         outputs: Sequence[str] = ("out",),
         residuals: Sequence[str] = (),
+        unused_as_none: bool = False,
         sequence: bool = False,
         composition: Callable[..., Any] | None = None,
         view: bool = False,
@@ -88,6 +89,7 @@ class Primitive:
         self.bench = bench
         self.outputs = tuple(outputs)
         self.residuals = tuple(residuals)
+        self.unused_as_none = unused_as_none
         self.sequence = sequence
         self.composition = composition
         self.view = view
@@ -255,9 +257,10 @@ def primitive(**declaration: Any) -> Callable[[Callable[..., Any]], Primitive]:
 
     numpy: the NumPy function it mirrors. samples, bad, bench: what it is tried on. nondiff:
     parameters without a gradient (indices, masks). outputs, residuals: names, where the forward
-    returns a tuple. sequence: the first parameter is a list of arrays. composition: the same
-    computation in other primitives, for an op whose rule is right to first order only. view: the
-    output shares the input's memory. analytic: complex-step differentiation applies.
+    returns a tuple. unused_as_none: a rule gets None, not zeros, as the gradient of one of several
+    outputs that nobody used. sequence: the first parameter is a list of arrays. composition: the
+    same computation in other primitives, for an op whose rule is right to first order only. view:
+    the output shares the input's memory. analytic: complex-step differentiation applies.
     """
 
     def declare(forward: Callable[..., Any]) -> Primitive:

@@ -16,12 +16,14 @@ so the backward of either kernel can follow the forward of the other.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tinygrad_seq.backend import Array
 from tinygrad_seq.kernels.numpy.memory import empty
 from tinygrad_seq.kernels.reference import lstm as reference
+from tinygrad_seq.kernels.reference.recurrence import any_given, zeros_for_none
 
 # Products for the weights' gradients sum over this many rows, steps × batch, at a time: enough
 # that adding up the blocks costs little, few enough that a block stays in the cache.
@@ -54,12 +56,20 @@ def _activate(a: Array, hidden: int) -> None:
 
 
 def forward(
-    x: Array, h0: Array, c0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array
+    x: Array,
+    h0: Array,
+    c0: Array,
+    w_ih: Array,
+    w_hh: Array,
+    b_ih: Array | None,
+    b_hh: Array | None,
+    **options: Any,
 ) -> tuple[Array, ...]:
-    """→ output, h_n, c_n, gates, cells."""
+    """→ output, h_n, c_n, cells, gates. The options are left to the reference."""
     (steps, batch, inputs), hidden, dtype = x.shape, h0.shape[1], x.dtype
-    if steps * batch < 4:  # too little to pay for arranging the weights, as when text is written
-        return reference.forward(x, h0, c0, w_ih, w_hh, b_ih, b_hh)
+    # Too little to pay for arranging the weights, as when text is written.
+    if steps * batch < 4 or any_given(options):
+        return reference.forward(x, h0, c0, w_ih, w_hh, b_ih, b_hh, **options)
     w = _joint_weights(w_ih, w_hh, b_ih, b_hh)
     column = np.empty((inputs + hidden + 1, batch), dtype)
     x_t, h = column[:inputs], column[inputs:-1]
@@ -84,29 +94,34 @@ def forward(
             output[t] = h.T
             c_prev = c
     gates, cells = gates.transpose(0, 2, 1), cells.transpose(0, 2, 1)
-    return output, output[-1].copy(), cells[-1].copy(), gates, cells
+    return output, output[-1].copy(), cells[-1].copy(), cells, gates
 
 
 def backward(
-    g_output: Array,
-    g_h_n: Array,
-    g_c_n: Array,
+    grads: Sequence[Array | None],
     x: Array,
     h0: Array,
     c0: Array,
     w_ih: Array,
     w_hh: Array,
     output: Array,
-    gates: Array,
     cells: Array,
+    gates: Array,
     needs: Sequence[bool],
+    **options: Any,
 ) -> tuple[Array | None, ...]:
     """→ the gradients of x, h0, c0, w_ih, w_hh, b_ih and b_hh, None where not needed."""
+    g_output, g_h_n, g_c_n, g_cells, g_gates = grads
+    if g_gates is not None or any_given(options):
+        return reference.backward(
+            grads, x, h0, c0, w_ih, w_hh, output, cells, gates, needs, **options
+        )
     (steps, batch, _), hidden, dtype = x.shape, h0.shape[1], x.dtype
-    need_x, need_h0, need_c0, need_w_ih, need_w_hh, *need_biases = needs
-    gates, cells, g_h = (v.transpose(0, 2, 1) for v in (gates, cells, g_output))
+    need_x, need_h0, need_c0, need_w_ih, need_w_hh, *need_biases = needs[:7]
+    gates, cells = gates.transpose(0, 2, 1), cells.transpose(0, 2, 1)
     w_hh_t = np.ascontiguousarray(w_hh.T)
-    dh, dc, c0_t = g_h_n.T.copy(), g_c_n.T.copy(), c0.T
+    dh, dc = (zeros_for_none(g, like).T.copy() for g, like in ((g_h_n, h0), (g_c_n, c0)))
+    c0_t = c0.T
     dx = empty(x.shape, dtype) if need_x else None
     dw_ih = np.zeros(w_ih.shape, dtype) if need_w_ih else None
     dw_hh = np.zeros(w_hh.shape, dtype) if need_w_hh else None
@@ -118,7 +133,10 @@ def backward(
     for stop in range(steps, 0, -length):
         start = max(0, stop - length)
         for t in reversed(range(start, stop)):
-            dh += g_h[t]
+            if g_output is not None:
+                dh += g_output[t].T
+            if g_cells is not None:
+                dc += g_cells[t].T
             _step_back(gates[t], cells[t], cells[t - 1] if t else c0_t, dh, dc, d, scratch)
             block[:, t - start] = d
             if t or need_h0:
@@ -136,7 +154,8 @@ def backward(
         if db is not None:
             db += da.sum(axis=1)
     dbs = [db.copy() if need and db is not None else None for need in need_biases]
-    return (dx, dh.T if need_h0 else None, dc.T if need_c0 else None, dw_ih, dw_hh, *dbs)
+    states = (dh.T if need_h0 else None, dc.T if need_c0 else None)
+    return (dx, *states, dw_ih, dw_hh, *dbs, *[None] * 6)
 
 
 def _step_back(

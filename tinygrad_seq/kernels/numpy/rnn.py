@@ -7,13 +7,18 @@ reference makes as few of them as can be.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tinygrad_seq.backend import Array
 from tinygrad_seq.kernels.numpy.memory import empty
-from tinygrad_seq.kernels.reference.rnn import backward
+from tinygrad_seq.kernels.reference import rnn as reference
+from tinygrad_seq.kernels.reference.recurrence import any_given
 
 __all__ = ["backward", "forward"]
+
+backward = reference.backward
 
 
 def _activate(a: Array, nonlinearity: str) -> None:
@@ -30,9 +35,18 @@ def _activate(a: Array, nonlinearity: str) -> None:
 
 
 def forward(
-    x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array, nonlinearity: str
-) -> tuple[Array, Array]:
-    """→ output, h_n."""
+    x: Array,
+    h0: Array,
+    w_ih: Array,
+    w_hh: Array,
+    b_ih: Array | None,
+    b_hh: Array | None,
+    nonlinearity: str,
+    **options: Any,
+) -> tuple[Array, Array, Array]:
+    """→ output, h_n, activations. The options are left to the reference."""
+    if any_given(options):
+        return reference.forward(x, h0, w_ih, w_hh, b_ih, b_hh, nonlinearity, **options)
     steps, batch, inputs = x.shape
     output = empty((steps, batch, len(w_hh)), x.dtype)
     rows = steps * batch
@@ -45,4 +59,4 @@ def forward(
         a += np.matmul(h, w_hh.T, out=recurrent)
         _activate(a, nonlinearity)
         h = a
-    return output, h.copy()
+    return output, h.copy(), output

@@ -6,7 +6,12 @@ For every step t = 1 … T, with φ one of tanh, relu and the logistic function 
     h_t = φ(a_t)
 
 (Elman 1990). x (T, B, I) · h0 (B, H) · w_ih (H, I) · w_hh (H, H) · b_ih, b_hh (H,) or None.
-In arrays the batch comes first, so a vector W x of the formulas reads ``x @ W.T`` here.
+
+The options, None where they are not wanted:
+
+    gain_ih, gain_hh (H,)   layer normalisation of W_ih x_t and W_hh h_{t−1}, see recurrence.py
+    drop (B, H)             h_{t−1} ⊙ drop in place of h_{t−1} in W_hh h_{t−1}
+    hold (T, B, H)          h_t = hold_t ⊙ h_{t−1} + (1 − hold_t) ⊙ φ(a_t)
 """
 
 from __future__ import annotations
@@ -14,12 +19,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tinygrad_seq.backend import Array, xp_of
-
-
-def logistic(a: Array) -> Array:
-    """σ(a) = 1/(1 + e⁻ᵃ) = (1 + tanh(a/2))/2. The form with tanh overflows nowhere."""
-    return 0.5 * xp_of(a).tanh(0.5 * a) + 0.5
-
+from tinygrad_seq.kernels.reference.recurrence import (
+    at_step,
+    before,
+    held,
+    logistic,
+    project,
+    project_back,
+    times,
+    weight_gradients,
+    zeros_for_none,
+)
 
 #: φ(a), and φ′ written in terms of h = φ(a)
 NONLINEARITIES: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
@@ -30,31 +40,50 @@ NONLINEARITIES: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Arra
 
 
 def forward(
-    x: Array, h0: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array, nonlinearity: str
-) -> tuple[Array, Array]:
-    """→ output, all h_t (T, B, H), and the last of them, h_n (B, H)."""
+    x: Array,
+    h0: Array,
+    w_ih: Array,
+    w_hh: Array,
+    b_ih: Array | None,
+    b_hh: Array | None,
+    nonlinearity: str,
+    *,
+    gain_ih: Array | None = None,
+    gain_hh: Array | None = None,
+    hold: Array | None = None,
+    drop: Array | None = None,
+    eps: float = 1e-5,
+) -> tuple[Array, Array, Array]:
+    """→ output, all h_t (T, B, H), the last, h_n (B, H), and for ``backward`` all φ(a_t)."""
     phi, _ = NONLINEARITIES[nonlinearity]
     h = h0
-    hidden = []
+    hidden, activations = [], []
     for t in range(x.shape[0]):
-        a = x[t] @ w_ih.T + h @ w_hh.T
-        for bias in (b_ih, b_hh):
-            a = a if bias is None else a + bias
-        h = phi(a)
+        a = project(x[t], w_ih, b_ih, gain_ih, eps)
+        a = a + project(times(h, drop), w_hh, b_hh, gain_hh, eps)
+        activations.append(phi(a))
+        h = held(h, activations[-1], at_step(hold, t))
         hidden.append(h)
-    return xp_of(x).stack(hidden), h
+    output = xp_of(x).stack(hidden)
+    return output, h, output if hold is None else xp_of(x).stack(activations)
 
 
 def backward(
-    g_output: Array,
-    g_h_n: Array,
+    grads: Sequence[Array | None],
     x: Array,
     h0: Array,
     w_ih: Array,
     w_hh: Array,
     output: Array,
+    activations: Array,
     nonlinearity: str,
     needs: Sequence[bool],
+    *,
+    gain_ih: Array | None = None,
+    gain_hh: Array | None = None,
+    hold: Array | None = None,
+    drop: Array | None = None,
+    eps: float = 1e-5,
 ) -> tuple[Array | None, ...]:
     """Backpropagation through time. With δv = ∂L/∂v, and starting from δh_T = ∂L/∂h_n,
     for t = T … 1
@@ -63,39 +92,24 @@ def backward(
         δa_t  = δh_t ⊙ φ′(a_t)         tanh′ = 1 − h², relu′ = [h > 0], σ′ = h(1 − h)
         δh_{t−1} = W_hhᵀ δa_t          and on to the step before
 
-    → the gradients of x, h0, w_ih, w_hh, b_ih and b_hh, None where ``needs`` says so.
+    ``grads`` are those of the two outputs, None for one that nobody used. → the gradients of x,
+    h0, w_ih, w_hh, b_ih, b_hh, gain_ih and gain_hh, None where ``needs``, which has a bool for
+    each of them, says so.
     """
+    g_output, g_h_n = grads
     _, slope = NONLINEARITIES[nonlinearity]
-    dh = g_h_n
+    dh = zeros_for_none(g_h_n, h0)
     da = []
+    entering = times(before(h0, output), drop)  # what W_hh was multiplied with
     for t in reversed(range(x.shape[0])):
-        dh = dh + g_output[t]
-        da.append(dh * slope(output[t]))
-        dh = da[-1] @ w_hh
-    need_x, _, *need_weights = needs
+        dh = dh if g_output is None else dh + g_output[t]
+        kept = at_step(hold, t)
+        da.append(times(dh, None if kept is None else 1 - kept) * slope(activations[t]))
+        d = project_back(da[-1], entering[t], w_hh, gain_hh, eps) @ w_hh
+        dh = times(d, drop) if kept is None else times(d, drop) + dh * kept
     da = xp_of(x).stack(da[::-1])
-    dx, *dw = input_gradients(da, x, h0, output, w_ih, [need_x, *need_weights])
-    return dx, dh, *dw
-
-
-def input_gradients(
-    da: Array, x: Array, h0: Array, output: Array, w_ih: Array, needs: Sequence[bool]
-) -> list[Array | None]:
-    """What follows from δa_1 … δa_T for all that entered W_ih x_t + b_ih + W_hh h_{t−1} + b_hh:
-
-        δx_t  = W_ihᵀ δa_t
-        δW_ih = Σ_t δa_t x_tᵀ      δW_hh = Σ_t δa_t h_{t−1}ᵀ      δb_ih = δb_hh = Σ_t δa_t
-
-    One set of weights serves all steps, so its gradient is the sum of what the steps say (and of
-    what the rows of the batch say). → [δx, δW_ih, δW_hh, δb_ih, δb_hh], None where not needed.
-    """
-    xp = xp_of(x)
-    need_x, need_w_ih, need_w_hh, *need_biases = needs
-    h_before = xp.concatenate([h0[None], output[:-1]])
-    over_steps_and_rows = ((0, 1), (0, 1))
-    return [
-        xp.tensordot(da, w_ih, axes=1) if need_x else None,
-        xp.tensordot(da, x, axes=over_steps_and_rows) if need_w_ih else None,
-        xp.tensordot(da, h_before, axes=over_steps_and_rows) if need_w_hh else None,
-        *(da.sum(axis=(0, 1)) if need else None for need in need_biases),
-    ]
+    need_x, _, *need = needs
+    dx = project_back(da, x, w_ih, gain_ih, eps) @ w_ih if need_x else None
+    dw_ih, db_ih, dgain_ih = weight_gradients(da, x, w_ih, gain_ih, eps, need[0::2])
+    dw_hh, db_hh, dgain_hh = weight_gradients(da, entering, w_hh, gain_hh, eps, need[1::2])
+    return dx, dh, dw_ih, dw_hh, db_ih, db_hh, dgain_ih, dgain_hh
