@@ -74,6 +74,7 @@ class TruncatedBPTT:
         resets: Any = None,
         initial: Any = None,
         batch_axis: int = -2,
+        first: int = 0,
     ) -> Iterator[Window]:
         """Go through a sequence, and after each window wait for the caller to use its gradients.
 
@@ -95,6 +96,10 @@ class TruncatedBPTT:
         ``state`` and ``initial`` may be functions that make a state: they are called whenever one
         is needed, so that a learned one follows its weights.
 
+        first: the step from which on losses count; those before it are only passed through. A run
+        that was left after a window goes on, exactly, with ``inputs`` and ``targets`` from step
+        w = max(0, window.stop + k1 − k2) on, window.boundary as state and first = window.stop − w.
+
         Raises ShapeError where there is no step at all, inputs and targets differ in length, or
         resets do not fit, DTypeError for resets that are not boolean, and ArgumentError for another
         reduction, or where ``step`` does not return a pair of a scalar loss and a state.
@@ -105,17 +110,19 @@ class TruncatedBPTT:
         given = None
         if resets is not None:
             given = Resets(resets, sequence.steps, initial, batch_axis)
+        ok = 0 <= first < sequence.steps
+        expect(ok, "TruncatedBPTT", f"first in [0, {sequence.steps})", first, ArgumentError)
         state = initial if state is None else state
-        return self._windows(_Windows(sequence, given, reduction == "mean"), state)
+        return self._windows(_Windows(sequence, given, reduction == "mean"), state, first)
 
-    def _windows(self, windows: _Windows, state: Any) -> Iterator[Window]:
+    def _windows(self, windows: _Windows, state: Any, first: int) -> Iterator[Window]:
         steps, since = windows.sequence.steps, 0
-        for start in range(0, steps, self.k1):
+        for start in range(first, steps, self.k1):
             stop = min(start + self.k1, steps)
             following = stop if stop == steps else max(0, stop + self.k1 - self.k2)
             # The graph lives only as long as this call: nothing here may keep it until the next.
             loss, boundary, last = windows.differentiate(since, start, stop, following, state)
-            yield Window(start, stop, loss, last, since)
+            yield Window(start, stop, loss, last, since, boundary=boundary)
             since, state = following, boundary
 
 

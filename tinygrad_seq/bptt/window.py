@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tinygrad_seq.autograd import Tensor
@@ -20,7 +20,8 @@ class Window:
     """What became of steps ``start`` … ``stop`` − 1: their loss, and the state after them.
 
     Neither has a history: the window's graph is gone by now. ``since`` is the first step that the
-    gradients of the loss reached back to.
+    gradients of the loss reached back to. ``boundary`` is the state that the next window starts
+    from, for going on another time; it is ``state`` unless windows overlap.
     """
 
     start: int
@@ -28,6 +29,7 @@ class Window:
     loss: Tensor
     state: Any
     since: int
+    boundary: Any = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
