@@ -14,7 +14,14 @@ from tinygrad_seq.nn.activations import (
     Softsign,
     Tanh,
 )
-from tinygrad_seq.nn.clip import clip_grad_norm_, clip_grad_value_
+from tinygrad_seq.nn.clip import (
+    adaptive_clip_grad_,
+    clip_each_grad_norm_,
+    clip_grad_norm_,
+    clip_grad_value_,
+    clip_grads_with_norm_,
+    get_total_norm,
+)
 from tinygrad_seq.nn.containers import ModuleDict, ModuleList, Sequential
 from tinygrad_seq.nn.dropout import Dropout
 from tinygrad_seq.nn.embedding import Embedding

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -34,10 +35,10 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     ok = isinstance(groups, int) and groups > 0 and out % groups == 0
     expect(ok, op, f"groups that divide the {out} outputs", repr(groups), ArgumentError)
     kernel = np.zeros(tensor.shape)
-    middle = tuple(n // 2 for n in tensor.shape[2:])
+    middle: Any = tuple(n // 2 for n in tensor.shape[2:])
     channels = np.arange(min(out // groups, tensor.shape[1]))
     for first in range(0, out, out // groups):
-        kernel[(first + channels, channels, *middle)] = 1
+        kernel[first + channels, channels, *middle] = 1
     return fill(tensor, kernel)
 
 

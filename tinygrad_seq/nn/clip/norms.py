@@ -1,0 +1,77 @@
+"""p-norms that do not overflow or underflow on the way to a result that would not.
+
+Σ|x|ᵖ leaves the range of float32 long before its root does: squares do from |x| ≈ 2e19 on, and
+below 1e-19 they lose digits. Dividing all elements by the largest first keeps every sum between 1
+and their number, at the cost of two more passes. On the host the plain sum is tried first, and
+these are made only if it left the range. On a device that look would mean waiting for it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_seq.backend import Array, Device, beside, device_of, transfer, xp_of
+
+
+def joint_norm(arrays: list[Array], p: float) -> Array:
+    """(Σ|x|ᵖ)^(1/p) over all elements of all arrays; for p = ∞ the largest |x|.
+
+    → a 0-d array in their common dtype, on the device of the first. NaN if there is a NaN, else
+    infinite if there is an infinity, or if the norm is too large for the dtype.
+    """
+    if all(isinstance(a, np.ndarray) for a in arrays) and len({a.dtype for a in arrays}) == 1:
+        plain = _plain_norm(arrays, p)
+        if plain is not None:
+            return plain
+    by_device: dict[Device, list[Array]] = {}
+    for a in arrays:
+        by_device.setdefault(device_of(a), []).append(a.reshape(-1))
+    norms = []
+    for parts in by_device.values():
+        with beside(parts[0]):
+            row = xp_of(parts[0]).concatenate(parts).reshape(1, -1)
+            norms.append(row_norms(row, p).reshape(()))
+    home = device_of(arrays[0])
+    return norms[0] if len(norms) == 1 else joint_norm([transfer(n, home) for n in norms], p)
+
+
+def row_norms(rows: Array, p: float) -> Array:
+    """The p-norm of each row of a matrix: (N, M) → (N, 1)."""
+    xp = xp_of(rows)
+    if not rows.size:
+        return xp.zeros((len(rows), 1), rows.dtype)
+    with beside(rows), np.errstate(over="ignore"):
+        size = xp.abs(rows)
+        largest = xp.max(size, axis=1, keepdims=True)
+        if p == math.inf:
+            return largest
+        scalable = (largest > 0) & (largest < math.inf)
+        scale = xp.where(scalable, largest, xp.ones_like(largest))
+        size /= scale
+        return scale * _root(xp.sum(_power(size, p), axis=1, keepdims=True), p)
+
+
+def _plain_norm(arrays: list[np.ndarray], p: float) -> np.ndarray | None:
+    """The norm without any scaling, or None where that did not go well."""
+    if p == math.inf:
+        return None
+    with np.errstate(over="ignore"):
+        total = arrays[0].dtype.type(0)
+        for a in arrays:
+            flat = a.reshape(-1)
+            total += np.dot(flat, flat) if p == 2 else np.sum(_power(np.abs(flat), p))
+        limits = np.finfo(total.dtype)
+        # Above tiny/eps, what was lost to underflow is less than what is lost to rounding.
+        fine = limits.tiny / limits.eps <= total < math.inf
+        return np.asarray(_root(total, p)) if fine else None
+
+
+def _power(x: Any, p: float) -> Any:
+    return x * x if p == 2 else x**p
+
+
+def _root(x: Any, p: float) -> Any:
+    return xp_of(x).sqrt(x) if p == 2 else x ** (1 / p)
