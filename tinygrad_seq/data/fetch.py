@@ -74,7 +74,9 @@ def _download(name: str) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="download-", dir=target.parent) as folder:
             part = Path(folder) / target.name
-            _pooch().HTTPDownloader(chunk_size=1 << 16, timeout=30)(file.url, str(part), None)
+            # Not streamed: requests then closes the connection itself if it breaks.
+            get = _pooch().HTTPDownloader(chunk_size=1 << 16, timeout=30, stream=False)
+            get(file.url, str(part), None)
             _checked(part, name, file, source=f"what {file.url} sent")
             os.replace(part, target)
     except OSError as error:  # those of requests are OSErrors too

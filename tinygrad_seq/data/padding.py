@@ -78,7 +78,7 @@ def bucketed(
     lengths: Sequence[int] | np.ndarray,
     batch: int,
     generator: Generator | None = None,
-    pool: int = 16,
+    pool: int = 8,
 ) -> list[np.ndarray]:
     """Indices of sequences in batches of up to ``batch`` of like lengths, each sequence once.
 
