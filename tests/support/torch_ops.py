@@ -16,8 +16,9 @@ LACKS = {
     "drop": "its mask comes from another stream of random numbers; see test_dropout.py",
     "to_device": "it computes nothing, and has one device here",
     "full_like": "no gradient flows through it, and its twin is NumPy's",
-    "rnn": "against torch.nn.RNN in test_rnn_lstm.py",
-    "lstm": "against torch.nn.LSTM in test_rnn_lstm.py",
+    "gru": "against torch.nn.GRU in test_recurrence.py",
+    "rnn": "against torch.nn.RNN in test_recurrence.py",
+    "lstm": "against torch.nn.LSTM in test_recurrence.py",
 }
 
 

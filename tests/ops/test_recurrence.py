@@ -1,4 +1,4 @@
-"""RNN and LSTM over a sequence: fused equals composed equals PyTorch equals the textbook."""
+"""RNN, LSTM and GRU over a sequence: fused equals composed equals PyTorch equals the textbook."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,8 @@ from tinygrad_seq.errors import ArgumentError, DeviceError, DTypeError, ShapeErr
 from tinygrad_seq.kernels import reference_kernels
 from tinygrad_seq.ops.primitive import registry
 
-GATES = {"rnn": 1, "lstm": 4}
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+STATES = {"rnn": 1, "lstm": 2, "gru": 1}
 size = st.integers(1, 5)
 
 
@@ -19,7 +20,7 @@ def draw(name, seed=0, T=5, B=2, I=3, H=4, bias=True, dtype=np.float64, scale=0.
     """Host arrays for a recurrent op, in the order of its parameters."""
     rng = np.random.default_rng(seed)
     n = GATES[name] * H
-    shapes = [(T, B, I), *[(B, H)] * (2 if name == "lstm" else 1), (n, I), (n, H)]
+    shapes = [(T, B, I), *[(B, H)] * STATES[name], (n, I), (n, H)]
     shapes += [(n,), (n,)] if bias else []
     return [(scale * rng.standard_normal(s)).astype(dtype) for s in shapes]
 
@@ -75,13 +76,17 @@ def test_rnn_nonlinearities(nonlinearity, device):
     same(run(ops.rnn, arrays, device, nonlinearity=nonlinearity), expected)
 
 
-@pytest.mark.parametrize("name", GATES)
-@pytest.mark.parametrize("used", [0, 1, -1])
-def test_one_output_that_somebody_used(name, used):
+@pytest.mark.parametrize(
+    ("name", "used"), [(name, i) for name in GATES for i in range(len(registry[name].outputs))]
+)
+def test_one_output_that_somebody_used(name, used, device):
     """A gradient that reaches one output only is right too."""
     op, arrays = registry[name], draw(name)
-    fused, composed = (run(lambda *a, f=f: [f(*a)[used]], arrays) for f in (op, op.composition))
-    same(fused, composed)
+    one = [lambda *a, f=f: [f(*a)[used]] for f in (op, op.composition)]
+    expected = run(one[1], arrays)
+    same(run(one[0], arrays, device), expected)
+    with reference_kernels():
+        same(run(one[0], arrays, device), expected)
 
 
 @pytest.mark.parametrize("name", GATES)
@@ -101,30 +106,31 @@ def test_a_state_may_be_reset_in_place_but_not_the_output(name):
     arrays = draw(name)
     expected = run(lambda *args: registry[name](*args)[:1], arrays)[1:]
     tensors = leaves(arrays)
-    output, *states = registry[name](*tensors)
+    output, *rest = registry[name](*tensors)
     with tg.no_grad():
-        for state in states:
+        for state in rest[: STATES[name]]:
             state.fill_(0)
     weighted([output]).backward()
     same([t.grad.numpy() for t in tensors], expected)
-    output, *_ = registry[name](*tensors)
-    with tg.no_grad():
-        output.fill_(0)
-    with pytest.raises(tg.errors.GraphError, match="changed in place"):
-        output.sum().backward()
+    for needed in (0, *range(1 + STATES[name], len(rest) + 1)):  # the output, cells and gates
+        outs = registry[name](*tensors)
+        with tg.no_grad():
+            outs[needed].fill_(0)
+        with pytest.raises(tg.errors.GraphError, match="changed in place"):
+            outs[0].sum().backward()
 
 
 # ---------------------------------------------------------------------- the oracle
 
 
-def torch_rnn(torch, name, arrays, nonlinearity):
+def torch_layer(torch, name, arrays, nonlinearity):
     """The layer of PyTorch with these weights. → outputs and gradients, in our order."""
-    x, *states, w_ih, w_hh = arrays[: 5 if name == "lstm" else 4]
-    biases = arrays[5 if name == "lstm" else 4 :]
-    kind = torch.nn.LSTM if name == "lstm" else torch.nn.RNN
-    extra = {} if name == "lstm" else {"nonlinearity": nonlinearity}
-    layer = kind(x.shape[2], w_hh.shape[1], bias=bool(biases), **extra).to(torch.float64)
-    given = [w_ih, w_hh, *biases]
+    count = 1 + STATES[name]
+    (x, *states), given = arrays[:count], arrays[count:]
+    kind = getattr(torch.nn, name.upper())
+    extra = {"nonlinearity": nonlinearity} if name == "rnn" else {}
+    hidden = given[1].shape[1]
+    layer = kind(x.shape[2], hidden, bias=len(given) > 2, **extra).to(torch.float64)
     with torch.no_grad():
         for parameter, value in zip(layer.parameters(), given, strict=True):
             parameter.copy_(torch.tensor(value))
@@ -145,8 +151,12 @@ def torch_rnn(torch, name, arrays, nonlinearity):
 def test_equals_pytorch(name, T, B, I, H, bias, nonlinearity, seed):
     torch = pytest.importorskip("torch")
     arrays = draw(name, seed, T, B, I, H, bias)
-    params = {} if name == "lstm" else {"nonlinearity": nonlinearity}
-    same(run(registry[name], arrays, **params), torch_rnn(torch, name, arrays, nonlinearity), 1e-10)
+    params = {"nonlinearity": nonlinearity} if name == "rnn" else {}
+
+    def ours(*args):  # PyTorch gives no cells and no gates
+        return registry[name](*args, **params)[: 1 + STATES[name]]
+
+    same(run(ours, arrays), torch_layer(torch, name, arrays, nonlinearity), 1e-10)
 
 
 # ---------------------------------------------------------------------- higher derivatives
@@ -213,14 +223,18 @@ def test_one_matrix_of_the_concatenated_form(name):
     h, c = states[0], states[-1]
     for x_t in x:
         a = np.concatenate([x_t, h], axis=1) @ W.T + b_ih + b_hh
-        if name == "rnn":
+        if name == "gru":  # what h adds to n is multiplied by r on its own
+            r, z = (1 / (1 + np.exp(-a[:, k : k + 2])) for k in (0, 2))
+            n = np.tanh(a[:, 4:] + (r - 1) * (h @ w_hh[4:].T + b_hh[4:]))
+            h = (1 - z) * n + z * h
+        elif name == "rnn":
             h = np.tanh(a)
         else:
             i, f, o = (1 / (1 + np.exp(-a[:, k : k + 2])) for k in (0, 2, 6))
             c = f * c + i * np.tanh(a[:, 4:6])
             h = o * np.tanh(c)
-    output, h_n, *rest = registry[name](x, *states, w_ih, w_hh, b_ih, b_hh)
-    same([output[-1], h_n, *rest], [h, h, *([c] if rest else [])])
+    output, *last = registry[name](x, *states, w_ih, w_hh, b_ih, b_hh)[: 1 + STATES[name]]
+    same([output[-1], *last], [h, h, *([c] if name == "lstm" else [])])
 
 
 @pytest.mark.parametrize("name", GATES)
@@ -232,7 +246,7 @@ def test_tied_gradient_is_the_sum_over_untied_copies(name):
     copies = [leaves([w_ih, w_hh, b_ih, b_hh]) for _ in x]
     total, carried = 0, states
     for x_t, weights in zip(x, copies, strict=True):
-        out, *carried = registry[name](x_t[None], *carried, *weights)
+        out, *carried = registry[name](x_t[None], *carried, *weights)[: 1 + STATES[name]]
         total = total + out.sum()
     total.backward()
     for i, weight in enumerate(tied):
@@ -268,6 +282,127 @@ def test_direct_path_is_the_product_of_the_forget_gates():
     ops.lstm(x, h0, c0, w_ih, 0 * w_hh, b_ih, b_hh)[2].sum().backward()
     a_f = (x @ w_ih.T + b_ih + b_hh)[:, :, 4:8]
     np.testing.assert_allclose(c0.grad.numpy(), np.prod(1 / (1 + np.exp(-a_f)), 0), rtol=1e-12)
+
+
+# ---------------------------------------------------------------------- the options
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_hold_0_changes_nothing_and_hold_1_everything(name):
+    arrays = draw(name)
+    states = arrays[1 : 1 + STATES[name]]
+    plain = run(registry[name], arrays)
+    holds = {"hold": np.zeros((1, 1, 1))} | (
+        {"hold_c": np.zeros((1, 1, 1))} if name == "lstm" else {}
+    )
+    same(run(registry[name], arrays, **holds), plain)
+    holds = {key: hold + 1 for key, hold in holds.items()}
+    output, *last = registry[name](*arrays, **holds)[: 1 + STATES[name]]
+    for h in output:
+        np.testing.assert_array_equal(h, states[0])
+    same(last, states, 0)
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_a_row_that_is_held_from_some_step_on_ends_there(name):
+    """Per row and step: the same as a shorter sequence."""
+    arrays = draw(name, T=6, B=2)
+    hold = np.zeros((6, 2, 1))
+    hold[4:, 1] = 1
+    holds = {"hold": hold} | ({"hold_c": hold} if name == "lstm" else {})
+    held = registry[name](*arrays, **holds)[1 : 1 + STATES[name]]
+    short = registry[name](arrays[0][:4], *arrays[1:])[1 : 1 + STATES[name]]
+    whole = registry[name](*arrays)[1 : 1 + STATES[name]]
+    same([v[1] for v in held], [v[1] for v in short])
+    same([v[0] for v in held], [v[0] for v in whole])
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_dropping_a_unit_is_clearing_its_column_of_w_hh(name):
+    x, *states, w_ih, w_hh, b_ih, b_hh = draw(name, B=1)
+    drop = np.array([[0.0, 2.0, 1.0, 0.5]])
+    dropped = registry[name](x, *states, w_ih, w_hh, b_ih, b_hh, drop=drop)
+    same(dropped, registry[name](x, *states, w_ih, w_hh * drop, b_ih, b_hh))
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_layer_norm_does_not_see_the_scale_of_the_weights(name):
+    """Nor a shift of all rows alike, which is what LN takes out (Ba et al. 2016, table 1)."""
+    x, *states, w_ih, w_hh, b_ih, b_hh = draw(name)
+    n = len(w_ih)
+    gains = {"gain_ih": np.linspace(0.5, 2, n), "gain_hh": np.linspace(2, 1, n), "eps": 0.0}
+    plain = registry[name](x, *states, w_ih, w_hh, b_ih, b_hh, **gains)
+    shift = np.random.default_rng(1).standard_normal(w_ih.shape[1])
+    other = registry[name](x, *states, 3 * w_ih + shift, 0.2 * w_hh, b_ih, b_hh, **gains)
+    same(other, plain, 1e-10)
+    assert not np.allclose(registry[name](x, *states, w_ih, w_hh, b_ih, b_hh)[0], plain[0])
+
+
+def test_layer_norm_of_the_cell_by_hand():
+    arrays = draw("lstm", T=1)
+    gain, shift = np.array([1.0, 2.0, 0.5, 1.5]), np.array([0.1, 0.0, -0.2, 0.3])
+    output, _, _, cells, gates = ops.lstm(*arrays, gain_c=gain, b_c=shift, eps=1e-3)
+    _, _, _, o = np.split(gates[0], 4, axis=1)
+    c = cells[0]
+    c_hat = (c - c.mean(1, keepdims=True)) / np.sqrt(c.var(1, keepdims=True) + 1e-3)
+    same([output[0]], [o * np.tanh(gain * c_hat + shift)])
+
+
+def test_peepholes_by_hand():
+    """p_i and p_f look at the cell before, p_o at the new one (Gers and Schmidhuber 2000)."""
+    x, h, c, w_ih, w_hh, b_ih, b_hh = arrays = draw("lstm")
+    p_i, p_f, p_o = np.random.default_rng(5).standard_normal((3, 4))
+    outs = ops.lstm(*arrays, peephole=np.concatenate([p_i, p_f, p_o]))
+    for x_t in x:
+        a = np.split(x_t @ w_ih.T + b_ih + h @ w_hh.T + b_hh, 4, axis=1)
+        i, f = (1 / (1 + np.exp(-(a_k + p * c))) for a_k, p in zip(a[:2], (p_i, p_f), strict=True))
+        c = f * c + i * np.tanh(a[2])
+        h = np.tanh(c) / (1 + np.exp(-(a[3] + p_o * c)))
+    same(outs[1:3], [h, c])
+
+
+@pytest.mark.oracle
+def test_projection_equals_pytorch():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    shapes = [(5, 2, 3), (2, 2), (2, 4), (16, 3), (16, 2), (16,), (16,), (2, 4)]
+    arrays = [rng.standard_normal(shape) for shape in shapes]
+    outs = run(lambda *args: ops.lstm(*args)[:3], arrays)
+    layer = torch.nn.LSTM(3, 4, proj_size=2).to(torch.float64)
+    with torch.no_grad():
+        for parameter, value in zip(layer.parameters(), arrays[3:], strict=True):
+            parameter.copy_(torch.tensor(value))
+    x, h0, c0 = (torch.tensor(a, requires_grad=True) for a in arrays[:3])
+    output, (h_n, c_n) = layer(x, (h0[None], c0[None]))
+    theirs = [output, h_n[0], c_n[0]]
+    rng = np.random.default_rng(1)
+    sum((o * torch.tensor(rng.standard_normal(tuple(o.shape)))).sum() for o in theirs).backward()
+    grads = [v.grad for v in (x, h0, c0, *layer.parameters())]
+    same(outs, [v.detach().numpy() for v in (*theirs, *grads)], 1e-10)
+
+
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_gru_conventions(reset_after):
+    """Negating z's weights and biases turns what z keeps into what it takes."""
+    arrays = draw("gru")
+    turned = [a.copy() for a in arrays]
+    for a in turned[-4:]:
+        a[4:8] *= -1
+    output, h_n, gates = ops.gru(*arrays, reset_after=reset_after, update="keep")
+    other = ops.gru(*turned, reset_after=reset_after, update="take")
+    same(other[:2], [output, h_n])
+    same([other[2][..., 4:8]], [1 - gates[..., 4:8]])
+
+
+def test_gru_that_resets_before_the_product():
+    """Cho et al. 2014, equations 5 to 8, with z the share of the old state."""
+    x, h, w_ih, w_hh, b_ih, b_hh = arrays = draw("gru")
+    for x_t in x:
+        u, v = x_t @ w_ih.T + b_ih, h @ w_hh[:8].T + b_hh[:8]
+        r, z = (1 / (1 + np.exp(-(u[:, k : k + 4] + v[:, k : k + 4]))) for k in (0, 4))
+        n = np.tanh(u[:, 8:] + (r * h) @ w_hh[8:].T + b_hh[8:])
+        h = z * h + (1 - z) * n
+    same([ops.gru(*arrays, reset_after=False)[1]], [h])
 
 
 # ---------------------------------------------------------------------- bad input
