@@ -11,8 +11,8 @@ import tinygrad_seq as tg
 from tinygrad_seq import nn
 from tinygrad_seq.errors import ArgumentError, DTypeError, ShapeError
 
-LAYERS = [nn.RNN, nn.LSTM]
-GATES = {nn.RNN: 1, nn.LSTM: 4}
+LAYERS = [nn.RNN, nn.LSTM, nn.GRU]
+GATES = {nn.RNN: 1, nn.LSTM: 4, nn.GRU: 3}
 size = st.integers(1, 5)
 
 
@@ -184,4 +184,4 @@ def test_a_wrong_option_is_refused():
 def test_repr_names_what_is_not_at_its_default():
     assert repr(nn.LSTM(3, 4)) == "LSTM(3, 4)"
     text = repr(nn.RNN(3, 4, nonlinearity="relu", bias=False, batch_first=True))
-    assert text == "RNN(3, 4, bias=False, batch_first=True, nonlinearity='relu')"
+    assert text == "RNN(3, 4, nonlinearity='relu', bias=False, batch_first=True)"

@@ -39,6 +39,6 @@ from tinygrad_seq.nn.packing import (
     unpad_sequence,
 )
 from tinygrad_seq.nn.parameter import Parameter
-from tinygrad_seq.nn.recurrent import LSTM, RNN
+from tinygrad_seq.nn.recurrent import GRU, LSTM, RNN
 
 __all__ = [n for n in dir() if not n.startswith("_")]
