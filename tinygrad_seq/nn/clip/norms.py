@@ -2,8 +2,8 @@
 
 Σ|x|ᵖ leaves the range of float32 long before its root does: squares do from |x| ≈ 2e19 on, and
 below 1e-19 they lose digits. Dividing all elements by the largest first keeps every sum between 1
-and their number, at the cost of two more passes. On the host the plain sum is tried first, and
-these are made only if it left the range. On a device that look would mean waiting for it.
+and their number, at the cost of more passes. On the host the plain sum is tried first, and these
+are made only if it left the range. On a device that look would mean waiting for it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ def joint_norm(arrays: list[Array], p: float) -> Array:
     → a 0-d array in their common dtype, on the device of the first. NaN if there is a NaN, else
     infinite if there is an infinity, or if the norm is too large for the dtype.
     """
-    if all(isinstance(a, np.ndarray) for a in arrays) and len({a.dtype for a in arrays}) == 1:
-        plain = _plain_norm(arrays, p)
-        if plain is not None:
-            return plain
+    on_host = all(isinstance(a, np.ndarray) for a in arrays)
+    if on_host and p < math.inf and len({a.dtype for a in arrays}) == 1:
+        with np.errstate(over="ignore"):
+            sums = sum(_plain_sums(a.reshape(1, -1), p) for a in arrays)
+        if _in_range(sums):
+            return _root(sums, p).reshape(())
     by_device: dict[Device, list[Array]] = {}
     for a in arrays:
         by_device.setdefault(device_of(a), []).append(a.reshape(-1))
@@ -44,6 +46,10 @@ def row_norms(rows: Array, p: float) -> Array:
     if not rows.size:
         return xp.zeros((len(rows), 1), rows.dtype)
     with beside(rows), np.errstate(over="ignore"):
+        if isinstance(rows, np.ndarray) and p < math.inf:
+            sums = _plain_sums(rows, p)
+            if _in_range(sums):
+                return _root(sums, p)
         size = xp.abs(rows)
         largest = xp.max(size, axis=1, keepdims=True)
         if p == math.inf:
@@ -54,19 +60,17 @@ def row_norms(rows: Array, p: float) -> Array:
         return scale * _root(xp.sum(_power(size, p), axis=1, keepdims=True), p)
 
 
-def _plain_norm(arrays: list[np.ndarray], p: float) -> np.ndarray | None:
-    """The norm without any scaling, or None where that did not go well."""
-    if p == math.inf:
-        return None
-    with np.errstate(over="ignore"):
-        total = arrays[0].dtype.type(0)
-        for a in arrays:
-            flat = a.reshape(-1)
-            total += np.dot(flat, flat) if p == 2 else np.sum(_power(np.abs(flat), p))
-        limits = np.finfo(total.dtype)
-        # Above tiny/eps, what was lost to underflow is less than what is lost to rounding.
-        fine = limits.tiny / limits.eps <= total < math.inf
-        return np.asarray(_root(total, p)) if fine else None
+def _plain_sums(rows: np.ndarray, p: float) -> np.ndarray:
+    """Σ|x|ᵖ of each row of a host array: (N, M) → (N, 1)."""
+    if p == 2:
+        return np.asarray(np.vecdot(rows, rows))[:, None]
+    return np.asarray(np.sum(_power(np.abs(rows), p), axis=1, keepdims=True))
+
+
+def _in_range(sums: Any) -> bool:
+    """Whether no sum overflowed, or lost more to underflow than it did to rounding."""
+    limits = np.finfo(sums.dtype)
+    return bool((sums >= limits.tiny / limits.eps).all() and (sums < math.inf).all())
 
 
 def _power(x: Any, p: float) -> Any:
