@@ -352,7 +352,7 @@ def test_peepholes_by_hand():
     """p_i and p_f look at the cell before, p_o at the new one (Gers and Schmidhuber 2000)."""
     x, h, c, w_ih, w_hh, b_ih, b_hh = arrays = draw("lstm")
     p_i, p_f, p_o = np.random.default_rng(5).standard_normal((3, 4))
-    outs = ops.lstm(*arrays, peephole=np.concatenate([p_i, p_f, p_o]))
+    outs = ops.lstm(*arrays, peephole=np.concatenate([p_i, p_o, p_f]))
     for x_t in x:
         a = np.split(x_t @ w_ih.T + b_ih + h @ w_hh.T + b_hh, 4, axis=1)
         i, f = (1 / (1 + np.exp(-(a_k + p * c))) for a_k, p in zip(a[:2], (p_i, p_f), strict=True))

@@ -33,7 +33,7 @@ def lstm_step(
     from_h = projected(entering, (w_hh, b_hh, gain_hh), eps)
     a_i, a_f, a_g, a_o = columns(add(from_x, from_h), 4)
     if peephole is not None:
-        p_i, p_f, p_o = columns(peephole, 3)
+        p_i, p_o, p_f = columns(peephole, 3)
         a_i, a_f = add(a_i, mul(p_i, c)), add(a_f, mul(p_f, c))
     i, f, g = sigmoid(a_i), sigmoid(a_f), tanh(a_g)
     c_new = add(mul(f, c), mul(i, g))
@@ -120,12 +120,13 @@ def lstm(
     (Hochreiter and Schmidhuber 1997; Gers, Schmidhuber and Cummins 2000 for the forget gate.)
 
     w_hr (P, H): h_t = W_hr (o⊙tanh c_t), so that h0, h_n and output are P wide and w_hh is (4H, P)
-    (Sak, Senior and Beaufays 2014). peephole (3H,): p_i⊙c_{t−1}, p_f⊙c_{t−1} and p_o⊙c_t join a_i,
-    a_f and a_o (Gers and Schmidhuber 2000). gain_ih, gain_hh (4H,): gain_ih⊙LN(W_ih x_t) in place
-    of W_ih x_t, and likewise for W_hh; gain_c, b_c (H,): tanh(gain_c⊙LN(c_t) + b_c) in place of
-    tanh c_t, LN with ε = eps (Ba et al. 2016). hold, hold_c: h_t and c_t, once computed, give way
-    to hold⊙old + (1 − hold)⊙new, of shape (T, B, H) or with 1 in place of a size (Krueger et al.
-    2016). drop (B, H): h_{t−1}⊙drop in place of h_{t−1} in W_hh h_{t−1} (Gal and Ghahramani 2016).
+    (Sak, Senior and Beaufays 2014). peephole (3H,), its blocks p_i, p_o, p_f: p_i⊙c_{t−1},
+    p_f⊙c_{t−1} and p_o⊙c_t join a_i, a_f and a_o (Gers and Schmidhuber 2000). gain_ih, gain_hh
+    (4H,): gain_ih⊙LN(W_ih x_t) in place of W_ih x_t, and likewise for W_hh; gain_c, b_c (H,):
+    tanh(gain_c⊙LN(c_t) + b_c) in place of tanh c_t, LN with ε = eps (Ba et al. 2016). hold, hold_c:
+    h_t and c_t, once computed, give way to hold⊙old + (1 − hold)⊙new, of shape (T, B, H) or with 1
+    in place of a size (Krueger et al. 2016). drop (B, H): h_{t−1}⊙drop in place of h_{t−1} in
+    W_hh h_{t−1} (Gal and Ghahramani 2016).
     hold, hold_c and drop get no gradient.
 
     Arrays that do not fit in shape, dtype or device raise, and so does an empty sequence or batch.

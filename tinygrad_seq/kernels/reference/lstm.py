@@ -14,7 +14,8 @@ x (T, B, I) · h0, c0 (B, H) · w_ih (4H, I) · w_hh (4H, H) · b_ih, b_hh (4H,)
 The options, None where they are not wanted:
 
     w_hr (P, H)              h_t = W_hr (o_t ⊙ tanh c_t), so h is P wide and w_hh (4H, P)
-    peephole (3H,)           p_i ⊙ c_{t−1}, p_f ⊙ c_{t−1} and p_o ⊙ c_t join a_i, a_f and a_o
+    peephole (3H,)           its blocks p_i, p_o, p_f: p_i ⊙ c_{t−1}, p_f ⊙ c_{t−1} and p_o ⊙ c_t join
+                             a_i, a_f and a_o
     gain_ih, gain_hh (4H,)   layer normalisation of W_ih x_t and W_hh h_{t−1}, see recurrence.py
     gain_c, b_c (H,)         tanh(gain_c ⊙ LN(c_t) + b_c) in place of tanh c_t
     drop (B, H)              h_{t−1} ⊙ drop in place of h_{t−1} in W_hh h_{t−1}
@@ -74,7 +75,7 @@ def forward(
     xp = xp_of(x)
     h, c = h0, c0
     hidden, cells, gates = [], [], []
-    p_i, p_f, p_o = (None,) * 3 if peephole is None else xp.split(peephole, 3)
+    p_i, p_o, p_f = (None,) * 3 if peephole is None else xp.split(peephole, 3)
     for t in range(x.shape[0]):
         a = project(x[t], w_ih, b_ih, gain_ih, eps)
         a = a + project(times(h, drop), w_hh, b_hh, gain_hh, eps)
@@ -135,7 +136,7 @@ def backward(
     xp = xp_of(x)
     g_output, g_h_n, g_c_n, g_cells, g_gates = grads
     dh, dc = zeros_for_none(g_h_n, h0), zeros_for_none(g_c_n, c0)
-    p_i, p_f, p_o = (None,) * 3 if peephole is None else xp.split(peephole, 3)
+    p_i, p_o, p_f = (None,) * 3 if peephole is None else xp.split(peephole, 3)
     entering = times(before(h0, output), drop)  # what W_hh was multiplied with
     c_before = before(c0, cells)
     i, f, g, o = xp.split(gates, 4, axis=2)
@@ -174,7 +175,7 @@ def backward(
     dpeephole = None
     if need[5]:
         da_i, da_f, _, da_o = xp.split(da, 4, axis=2)
-        parts = (da_i * c_before, da_f * c_before, da_o * c_new)
+        parts = (da_i * c_before, da_o * c_new, da_f * c_before)
         dpeephole = xp.concatenate([part.sum(axis=over) for part in parts])
     dgain_c = (ds * normalised(c_new, eps)[0]).sum(axis=over) if need[8] else None
     db_c = ds.sum(axis=over) if need[9] else None
