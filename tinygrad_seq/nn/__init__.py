@@ -14,6 +14,7 @@ from tinygrad_seq.nn.activations import (
     Softsign,
     Tanh,
 )
+from tinygrad_seq.nn.cells import GRUCell, LSTMCell, RNNCell
 from tinygrad_seq.nn.clip import (
     adaptive_clip_grad_,
     clip_each_grad_norm_,

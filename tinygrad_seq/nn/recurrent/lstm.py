@@ -9,6 +9,7 @@ from tinygrad_seq import ops
 from tinygrad_seq.autograd import Tensor
 from tinygrad_seq.backend import Device
 from tinygrad_seq.nn.init import forget_bias_
+from tinygrad_seq.nn.parameter import Parameter
 from tinygrad_seq.nn.recurrent.stack import Stack
 from tinygrad_seq.nn.recurrent.unit import Inner, Run, Shapes, Unit
 
@@ -20,7 +21,7 @@ class LSTMUnit(Unit):
     _states = ("h0", "c0")
 
     forget_bias: float | None
-    peephole: bool
+    peephole: bool | Parameter
     proj_size: int = 0
 
     def reset_parameters(self) -> None:
@@ -37,7 +38,8 @@ class LSTMUnit(Unit):
         hidden, width = self.hidden_size, self.proj_size
         return super()._shapes(inputs) | {
             "weight_hr": (width, hidden) if width else None,
-            "peephole": (3 * hidden,) if self.peephole else None,
+            # In a cell the option gives way to the parameter of its name.
+            "peephole": None if self.peephole is False else (3 * hidden,),
             "gain_c": (hidden,) if self.layer_norm else None,
             "bias_c": (hidden,) if self.layer_norm and self.bias else None,
         }
@@ -103,7 +105,7 @@ class LSTM(LSTMUnit, Stack):
       ``gain_hh_l0`` (4H,) and ``gain_c_l0`` (H,) start from 1, ``bias_c_l0`` (H,), which there is
       unless ``bias=False``, from 0 (Ba et al. 2016, arXiv:1607.06450).
     * peephole: the gates look at the cell: p_i ⊙ c_{t−1}, p_f ⊙ c_{t−1} and p_o ⊙ c_t join a_i,
-      a_f and a_o; ``peephole_l0`` (3H,) in the order i, f, o (Gers and Schmidhuber 2000).
+      a_f and a_o; ``peephole_l0`` (3H,) in the order i, o, f (Gers and Schmidhuber 2000).
     * learned_state: ``initial_h`` (L·D, P) and ``initial_c`` (L·D, H), from 0, are where each
       sequence starts that is given no state.
     * residual: from the second layer on, the input of a layer (as it is before any dropout) is

@@ -67,8 +67,11 @@ class Unit(Module):
         for name, value in options.items():
             setattr(self, name, value)
         for name, shape in self._all_shapes():
-            made = None if shape is None else Parameter(zeros(shape, dtype=dtype, device=device))
-            self.register_parameter(name, made)
+            if shape is not None:
+                self.__dict__.pop(name, None)  # peephole, of a cell: an option till now
+                setattr(self, name, Parameter(zeros(shape, dtype=dtype, device=device)))
+            elif name not in options:
+                self.register_parameter(name, None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -88,6 +91,7 @@ class Unit(Module):
         parts = [f"{self.input_size}, {self.hidden_size}"]
         for name in self._options[2:]:
             value = getattr(self, name)
+            value = True if isinstance(value, Parameter) else value
             parts += [] if value == OPTIONS[name][0] else [f"{name}={value!r}"]
         return ", ".join(parts)
 
@@ -123,7 +127,7 @@ class Unit(Module):
     def _weights(self, suffix: str) -> dict[str, Parameter]:
         """The parameters of one unit, by the names of the op's arguments."""
         found = {name: getattr(self, name + suffix) for name in self._shapes(1)}
-        return {ARGUMENTS.get(n, n): p for n, p in found.items() if p is not None}
+        return {ARGUMENTS.get(n, n): p for n, p in found.items() if isinstance(p, Parameter)}
 
     # ------------------------------------------------------------------ running
 
