@@ -14,8 +14,8 @@ x (T, B, I) · h0, c0 (B, H) · w_ih (4H, I) · w_hh (4H, H) · b_ih, b_hh (4H,)
 The options, None where they are not wanted:
 
     w_hr (P, H)              h_t = W_hr (o_t ⊙ tanh c_t), so h is P wide and w_hh (4H, P)
-    peephole (3H,)           its blocks p_i, p_o, p_f: p_i ⊙ c_{t−1}, p_f ⊙ c_{t−1} and p_o ⊙ c_t join
-                             a_i, a_f and a_o
+    peephole (3H,)           its blocks p_i, p_o, p_f: p_i ⊙ c_{t−1}, p_f ⊙ c_{t−1} and p_o ⊙ c_t
+                             join a_i, a_f and a_o
     gain_ih, gain_hh (4H,)   layer normalisation of W_ih x_t and W_hh h_{t−1}, see recurrence.py
     gain_c, b_c (H,)         tanh(gain_c ⊙ LN(c_t) + b_c) in place of tanh c_t
     drop (B, H)              h_{t−1} ⊙ drop in place of h_{t−1} in W_hh h_{t−1}
