@@ -16,7 +16,7 @@ from tinygrad_seq.bptt import TruncatedBPTT, detach_state
 from tinygrad_seq.errors import ArgumentError, ShapeError
 
 T, B, I, H = 23, 2, 3, 4
-LAYERS = [nn.RNN, nn.LSTM]
+LAYERS = [nn.RNN, nn.LSTM, nn.GRU]
 
 
 class Task:
