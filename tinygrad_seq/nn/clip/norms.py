@@ -26,15 +26,15 @@ def joint_norm(arrays: list[Array], p: float) -> Array:
     if on_host and p < math.inf and len({a.dtype for a in arrays}) == 1:
         with np.errstate(over="ignore"):
             sums = sum(_plain_sums(a.reshape(1, -1), p) for a in arrays)
-        if _in_range(sums):
-            return _root(sums, p).reshape(())
+            if _in_range(sums):
+                return _root(sums, p).reshape(())
     by_device: dict[Device, list[Array]] = {}
     for a in arrays:
-        by_device.setdefault(device_of(a), []).append(a.reshape(-1))
+        by_device.setdefault(device_of(a), []).append(a)
     norms = []
     for parts in by_device.values():
         with beside(parts[0]):
-            row = xp_of(parts[0]).concatenate(parts).reshape(1, -1)
+            row = xp_of(parts[0]).concatenate([a.reshape(-1) for a in parts]).reshape(1, -1)
             norms.append(row_norms(row, p).reshape(()))
     home = device_of(arrays[0])
     return norms[0] if len(norms) == 1 else joint_norm([transfer(n, home) for n in norms], p)
