@@ -23,7 +23,7 @@ class Layout:
     """One sequence's way in, to ``x`` (T, B, I) and ``lengths``, and its results' way out.
 
     lengths: of the sequences in the batch, on the host, or None where all have T steps. What x
-    holds at padding is 0.
+    holds at padding is 0, and steps that are padding in every sequence are left out till ``out``.
     """
 
     def __init__(self, op: str, x: Any, lengths: Any, width: int, batch_first: bool):
@@ -35,8 +35,9 @@ class Layout:
             x, lengths = pad_packed_sequence(self.packed)
         self.batch_first = batch_first and self.packed is None
         layout = "(B, T, {0}) or (T, {0})" if self.batch_first else "(T, B, {0}) or (T, {0})"
-        shape = shape_of(x)
-        ok = isinstance(shape, tuple) and len(shape) in (2, 3) and shape[-1] == width
+        layout = layout if self.packed is None else "(T, B, {0})"
+        shape, ranks = shape_of(x), (2, 3) if self.packed is None else (3,)
+        ok = isinstance(shape, tuple) and len(shape) in ranks and shape[-1] == width
         expect(ok, op, f"x of shape {layout.format(width)}", shape)
         self.batched = x.ndim == 3
         if not self.batched:
@@ -46,10 +47,13 @@ class Layout:
             x = ops.swapaxes(x, 0, 1)
         self.lengths: np.ndarray | None = None
         self.mask: Tensor | None = None
+        self.steps = x.shape[0]
         if lengths is not None:
             self.lengths = check_lengths(op, lengths, *x.shape[:2])
-            if self.lengths.min() < x.shape[0]:
-                self.mask = mask_of(self.lengths, x.shape[0], x.device)
+            longest = int(self.lengths.max(initial=1))
+            x = x[:longest] if longest < self.steps else x
+            if self.lengths.min(initial=longest) < longest:
+                self.mask = mask_of(self.lengths, longest, x.device)
         self.x: Tensor = self._blanked(x)
 
     def _blanked(self, x: Tensor) -> Tensor:
@@ -60,6 +64,8 @@ class Layout:
         if self.packed is not None:
             return self.packed.repack(y)
         y = self._blanked(y)
+        if y.shape[0] < self.steps:
+            y = ops.pad(y, ((0, self.steps - y.shape[0]), (0, 0), (0, 0)))
         if not self.batched:
             return ops.reshape(y, (y.shape[0], y.shape[2]))
         return ops.swapaxes(y, 0, 1) if self.batch_first else y

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tinygrad_seq import ops
 from tinygrad_seq.autograd import Tensor
 from tinygrad_seq.backend import Device
+from tinygrad_seq.nn.lengths import mask_of
 from tinygrad_seq.nn.recurrent.stack import Stack
 from tinygrad_seq.nn.recurrent.unit import Inner, Run, Unit
 
@@ -18,8 +21,14 @@ class RNNUnit(Unit):
     _gates = 1
     nonlinearity: str
 
-    def _run(self, x: Tensor, states: Sequence[Tensor], suffix: str) -> Run:
+    def _run(
+        self, x: Tensor, states: Sequence[Tensor], suffix: str, padding: Tensor | None = None
+    ) -> Run:
+        """Where ``padding`` (T, B, 1) is true, states stay as they are."""
         weights, noise = self._weights(suffix), self._noise(x)
+        if padding is not None:
+            still = ops.astype(padding, x.dtype)
+            noise["hold"] = ops.maximum(noise.get("hold", still), still)
         output, h_n = ops.rnn(x, *states, **weights, **noise, nonlinearity=self.nonlinearity)
         return Run(output, [h_n], Inner(None, None))
 
@@ -112,3 +121,12 @@ class RNN(RNNUnit, Stack):
             learned_state=learned_state,
             residual=residual,
         )
+
+    def _forwards(
+        self, x: Tensor, begin: Sequence[Tensor], suffix: str, lengths: np.ndarray | None
+    ) -> Run:
+        """A relu's states have no bound: if they grew on through padding, they could overflow
+        there, and 0 · ∞ would spoil the weights' gradients. So there they stay as they are."""
+        if lengths is None or self.nonlinearity != "relu":
+            return super()._forwards(x, begin, suffix, lengths)
+        return self._run(x, begin, suffix, mask_of(lengths, x.shape[0], x.device))
