@@ -1,6 +1,7 @@
 """Initialisers: their moments, their bounds, and what they are for."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -70,6 +71,53 @@ def test_eye():
         init.eye_(tg.ones(2))
 
 
+@pytest.mark.oracle
+@pytest.mark.parametrize("shape", [(4, 4, 3), (2, 5, 4), (6, 3, 3, 5), (4, 2, 1, 2, 3), (1, 1, 1)])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_dirac_equals_pytorchs(torch, shape, groups):
+    if shape[0] % groups:
+        groups = shape[0]
+    theirs = torch.nn.init.dirac_(torch.ones(shape), groups).numpy()
+    ours = tg.ones(shape)
+    assert init.dirac_(ours, groups) is ours
+    np.testing.assert_array_equal(ours.numpy(), theirs)
+    assert theirs.any()
+
+
+@pytest.mark.parametrize("sparsity", [0, 0.1, 0.5, 0.99, 1])
+@pytest.mark.parametrize("shape", [(7, 40), (40, 7), (1, 3), (0, 3)])
+def test_sparse_has_as_many_zeros_in_every_column(shape, sparsity):
+    w = tg.ones(shape, dtype="float64")
+    assert init.sparse_(w, sparsity, std=2) is w
+    zeros = (w.numpy() == 0).sum(axis=0)
+    np.testing.assert_array_equal(zeros, math.ceil(sparsity * shape[0]))
+
+
+def test_sparse_spreads_its_zeros_and_its_values():
+    w = init.sparse_(tg.zeros(100, 400, dtype="float64"), 0.3, std=2).numpy()
+    at_row = (w == 0).sum(axis=1)  # each binomial: 400 columns, 0.3 each
+    assert np.abs(at_row - 120).max() < 5 * math.sqrt(400 * 0.3 * 0.7)
+    kept = w[w != 0]
+    assert abs(kept.mean()) < 5 * 2 / math.sqrt(kept.size)
+    assert abs(kept.std() / 2 - 1) < 5 / math.sqrt(2 * kept.size)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("sparsity", [0.1, 0.25, 0.9])
+def test_sparse_has_as_many_zeros_as_pytorchs(torch, sparsity):
+    theirs = torch.nn.init.sparse_(torch.ones(33, 5), sparsity).numpy()
+    ours = init.sparse_(tg.ones(33, 5), sparsity).numpy()
+    np.testing.assert_array_equal((ours == 0).sum(axis=0), (theirs == 0).sum(axis=0))
+
+
+@pytest.mark.oracle
+def test_every_initialiser_of_pytorch_is_here(torch):
+    theirs = {n for n in vars(torch.nn.init) if n.endswith("_") and not n.startswith("_")}
+    assert "sparse_" in theirs
+    assert theirs | {"calculate_gain"} <= set(init.__all__)
+    assert all(callable(getattr(init, name)) for name in init.__all__)
+
+
 def test_constants(device):
     w = nn.Parameter(tg.zeros(2, 3, device=device))
     assert init.constant_(w, 2.5) is w
@@ -99,7 +147,8 @@ def test_trunc_normal():
 
 def test_the_same_numbers_on_every_device(device):
     for fill in (init.normal_, init.uniform_, init.orthogonal_, init.trunc_normal_,
-                 init.kaiming_uniform_):  # fmt: skip
+                 init.kaiming_uniform_, init.lecun_normal_, partial(init.sparse_, sparsity=0.3),
+                 partial(init.orthogonal_gates_, gates=2)):  # fmt: skip
         tg.manual_seed(3)
         here = fill(tg.zeros(4, 3))
         there = fill(tg.zeros(4, 3, device=device), generator=tg.Generator(3))
@@ -107,33 +156,6 @@ def test_the_same_numbers_on_every_device(device):
         assert str(there.device).startswith(device)
         assert there.dtype == np.float32
         assert np.ptp(here.numpy()) > 0
-
-
-def through_layers(fill, activation, layers=20, width=256):
-    """The variance of each layer's activations for standard normal input."""
-    x = np.random.default_rng(0).standard_normal((512, width))
-    variances = []
-    for _ in range(layers):
-        w = fill(tg.zeros(width, width, dtype="float64")).numpy()
-        x = activation(x @ w.T)
-        variances.append(float(np.mean(x**2)))
-    return variances
-
-
-def test_xavier_keeps_the_variance_through_20_layers_of_tanh():
-    tanh = through_layers(lambda w: init.xavier_normal_(w, init.calculate_gain("tanh")), np.tanh)
-    assert 0.3 < tanh[-1] < 0.7
-    assert abs(tanh[-1] / tanh[4] - 1) < 0.15
-    small = through_layers(lambda w: init.normal_(w, 0, 0.01), np.tanh)
-    assert small[-1] < 1e-20  # what happens otherwise
-
-
-def test_he_keeps_the_variance_through_20_layers_of_relu():
-    relu = through_layers(lambda w: init.kaiming_normal_(w, nonlinearity="relu"),
-                          lambda x: np.maximum(x, 0))  # fmt: skip
-    assert 0.5 < relu[-1] < 2
-    xavier = through_layers(init.xavier_normal_, lambda x: np.maximum(x, 0))
-    assert xavier[-1] < 1e-5  # halved at every layer
 
 
 @pytest.mark.oracle
@@ -188,6 +210,16 @@ def test_spread_equals_pytorchs(torch, name, options):
         (lambda w: init.trunc_normal_(w, std=0), ArgumentError, "std > 0"),
         (lambda w: init.trunc_normal_(w, a=1, b=1), ArgumentError, "a < b"),
         (lambda w: init.trunc_normal_(w, a=9, b=10), ArgumentError, "one number in 100"),
+        (lambda w: init.eye_(w, math.inf), ArgumentError, "a finite scale"),
+        (lambda w: init.dirac_(w), ShapeError, "rank 3 to 5"),
+        (lambda w: init.dirac_(tg.ones(4, 2, 3), 3), ArgumentError, "divide the 4 outputs, got 3"),
+        (lambda w: init.dirac_(tg.ones(4, 2, 3), 0), ArgumentError, "divide the 4 outputs"),
+        (lambda w: init.sparse_(tg.ones(4), 0.1), ShapeError, "a matrix"),
+        (lambda w: init.sparse_(w, 1.1), ArgumentError, "a sparsity from 0 to 1, got 1.1"),
+        (lambda w: init.sparse_(w, math.nan), ArgumentError, "a sparsity from 0 to 1"),
+        (lambda w: init.sparse_(w, 0.1, std=-1), ArgumentError, "std ≥ 0"),
+        (lambda w: init.normal_(w, std="1"), ArgumentError, "a finite std ≥ 0, got '1'"),
+        (lambda w: init.uniform_([1.0]), ArgumentError, "a tensor, got list"),
         (lambda w: init.normal_(tg.arange(3)), DTypeError, "a floating tensor, got int64"),
     ],
 )
