@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,126 @@ def _layer(
     return name, build
 
 
+class _Called(nn.Module):
+    """A layer that is called in a way of its own: ``how(layer, *inputs)``."""
+
+    def __init__(self, layer: nn.Module, how: Callable[..., Any]):
+        super().__init__()
+        self.layer = layer
+        self.how = how
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.how(self.layer, *inputs)
+
+
 ACTIVATIONS = (nn.Tanh, nn.Sigmoid, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus,
                nn.Softsign, nn.Softmax, nn.LogSoftmax)  # fmt: skip
+
+X = (3, 2, 2)  # (T, B, I)
+LENGTHS = (2, 3)
+
+#: what every recurrent layer is checked with, an option at a time, by the name of the row
+OPTIONS: dict[str, dict[str, Any]] = {
+    "": {},
+    "2 layers": {"num_layers": 2},
+    "bidirectional": {"bidirectional": True},
+    "batch_first": {"batch_first": True},
+    "without bias": {"bias": False},
+    "dropout": {"num_layers": 2, "dropout": 0.4},
+    "single_bias": {"single_bias": True},
+    "zoneout": {"zoneout": 0.3},
+    "input_dropout": {"input_dropout": 0.3},
+    "recurrent_dropout": {"recurrent_dropout": 0.3},
+    "layer_norm": {"layer_norm": True},
+    "learned_state": {"learned_state": True},
+    "residual": {"num_layers": 2, "residual": True},
+}
+#: and what only some are
+RNN_OPTIONS: dict[str, dict[str, Any]] = {
+    "relu": {"nonlinearity": "relu"},
+    "sigmoid": {"nonlinearity": "sigmoid"},
+}
+LSTM_OPTIONS: dict[str, dict[str, Any]] = {
+    "proj_size": {"proj_size": 2, "num_layers": 2, "bidirectional": True},
+    "forget_bias": {"forget_bias": 1.0},
+    "zoneout of h and c": {"zoneout": (0.2, 0.4)},
+    "peephole": {"peephole": True},
+    "with everything": {"proj_size": 2, "zoneout": (0.2, 0.4), "recurrent_dropout": 0.3,
+                        "layer_norm": True, "peephole": True, "learned_state": True},
+}  # fmt: skip
+GRU_OPTIONS: dict[str, dict[str, Any]] = {
+    "reset before": {"reset_after": False},
+    "update take": {"update": "take"},
+    "reset before, update take": {"reset_after": False, "update": "take"},
+    "with everything": {"reset_after": False, "update": "take", "zoneout": 0.3,
+                        "recurrent_dropout": 0.3, "layer_norm": True, "learned_state": True},
+}  # fmt: skip
+CELL_OPTIONS: dict[str, dict[str, Any]] = {
+    "": {},
+    "single_bias": {"single_bias": True},
+    "zoneout": {"zoneout": 0.3},
+    "layer_norm": {"layer_norm": True},
+}
+
+
+def _padded(layer: nn.Module, x: Tensor) -> Any:
+    return layer(x, None, LENGTHS)
+
+
+def _packed(layer: nn.Module, x: Tensor) -> Any:
+    output, state = layer(nn.pack_padded_sequence(x, LENGTHS, enforce_sorted=False))
+    return output.data, state
+
+
+def _inside(layer: nn.Module, x: Tensor) -> Any:
+    _, _, inner = layer(x, return_inner=True)
+    return tuple(part for both in inner for part in both if part is not None)
+
+
+def _from_state(layer: nn.Module, x: Tensor, *state: Tensor) -> Any:
+    return layer(x, state if len(state) > 1 else state[0])
+
+
+def _recurrent(kind: Any, own: dict[str, dict[str, Any]]) -> Iterator[Any]:
+    """The rows of one kind of layer."""
+    name, two = f"nn.{kind.__name__}", kind is nn.LSTM
+    for label, options in (OPTIONS | own).items():
+        yield _layer(f"{name} {label}".strip(), partial(kind, 2, 3, **options), X)
+    state = ((1, 2, 3),) * (2 if two else 1)
+    ways: dict[str, tuple[Any, ...]] = {
+        "given state": (_from_state, X, *state),
+        "padded": (_padded, X),
+        "packed": (_packed, X),
+        "inside": (_inside, X),
+    }
+    for label, (how, *inputs) in ways.items():
+        if how is not _inside or kind is not nn.RNN:
+            both = {"bidirectional": how in (_padded, _packed)}
+            yield _layer(f"{name} {label}", _called(partial(kind, 2, 3, **both), how), *inputs)
+    still = partial(kind, 2, 3, zoneout=0.3)
+    yield _layer(f"{name} zoneout, evaluated", lambda **where: still(**where).eval(), X)
+
+
+def _called(make: Make, how: Callable[..., Any]) -> Make:
+    return lambda **where: _Called(make(**where), how)
+
+
+def _cells(kind: Any, own: dict[str, dict[str, Any]]) -> Iterator[Any]:
+    """The rows of one kind of cell."""
+    state = ((2, 3),) * (2 if kind is nn.LSTMCell else 1)
+    for label, options in (CELL_OPTIONS | own).items():
+        make = _called(partial(kind, 2, 3, **options), _from_state)
+        yield _layer(f"nn.{kind.__name__} {label}".strip(), make, (2, 2), *state)
+
+
+RECURRENT = (
+    *_recurrent(nn.RNN, RNN_OPTIONS),
+    *_recurrent(nn.LSTM, LSTM_OPTIONS),
+    *_recurrent(nn.GRU, GRU_OPTIONS),
+    *_cells(nn.RNNCell, RNN_OPTIONS),
+    *_cells(nn.LSTMCell, {k: LSTM_OPTIONS[k] for k in ("forget_bias", "peephole")}),
+    *_cells(nn.GRUCell, {k: GRU_OPTIONS[k] for k in ("reset before", "update take")}),
+)
 
 TOKENS = Integers((5, 2), 0, 5)  # (T, B)
 
@@ -49,9 +168,7 @@ LAYERS = (
     _layer("nn.Linear", lambda **where: nn.Linear(3, 4, **where), (2, 5, 3)),
     _layer("nn.Embedding", lambda **where: nn.Embedding(5, 3, **where), Integers((4, 2), 0, 5)),
     _layer("nn.LayerNorm", lambda **where: nn.LayerNorm(4, **where), (3, 4)),
-    _layer("nn.RNN", lambda **where: nn.RNN(3, 4, **where), (5, 2, 3), (1, 2, 4)),
-    _layer("nn.RNN relu", lambda **where: nn.RNN(3, 4, nonlinearity="relu", **where), (5, 2, 3)),
-    _layer("nn.LSTM", lambda **where: nn.LSTM(3, 4, **where), (5, 2, 3)),
+    *RECURRENT,
     _layer("CharLM rnn", lambda **where: CharLM(5, 3, 4, "rnn", **where), TOKENS),
     _layer("CharLM lstm", lambda **where: CharLM(5, 3, 4, "lstm", **where), TOKENS),
 )
