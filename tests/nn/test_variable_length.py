@@ -24,6 +24,7 @@ PLAIN = [("RNN", {}), ("LSTM", {}), ("GRU", {})]
 VARIANTS = [
     *PLAIN,
     ("RNN", {"nonlinearity": "relu", "bias": False}),
+    ("RNN", {"nonlinearity": "relu", "zoneout": 0.3}),
     ("RNN", {"layer_norm": True, "learned_state": True, "zoneout": 0.3}),
     ("LSTM", {"proj_size": 2}),
     ("LSTM", {"peephole": True, "layer_norm": True, "zoneout": (0.1, 0.4), "single_bias": True}),
@@ -188,6 +189,20 @@ def test_padding_that_would_blow_up(way):
         same(grads, expected_grads, 1e-9)
 
 
+def test_steps_that_no_sequence_has_are_not_run(monkeypatch):
+    """They cost nothing, and their output is 0 all the same."""
+    layer, run, seen = build("GRU", {}, 2, True), nn.GRU._run, []
+
+    def watched(self, x, *rest):
+        seen.append(x.shape[0])
+        return run(self, x, *rest)
+
+    monkeypatch.setattr(nn.GRU, "_run", watched)
+    output, _ = layer(tg.zeros(50, 2, INPUTS, dtype="float64"), None, [3, 2])
+    assert seen == [3] * 4
+    assert output.shape == (50, 2, 2 * HIDDEN)
+
+
 def test_the_order_of_the_batch_makes_no_difference():
     layer = build("LSTM", {}, 2, True)
     x, states = draw(layer, LENGTHS, 6)
@@ -224,16 +239,20 @@ def test_what_is_inside(kind, way):
     x, states = draw(layer, LENGTHS, 6)
     states = [*map(tg.tensor, states)]
     if way == "lengths":
-        *_, inner = call(layer, tg.tensor(x), states, LENGTHS, return_inner=True)
+        *_, c_n, inner = call(layer, tg.tensor(x), states, LENGTHS, return_inner=True)
     else:
         packed = nn.pack_padded_sequence(tg.tensor(x), LENGTHS, enforce_sorted=False)
-        *_, inner = call(layer, packed, states, return_inner=True)
-        unpacked = [
+        *_, c_n, inner = call(layer, packed, states, return_inner=True)
+        inner = [
             [v if v is None else nn.pad_packed_sequence(v, total_length=6)[0] for v in unit]
             for unit in inner
         ]
-        inner = unpacked
     assert len(inner) == 4
+    if kind == "LSTM":  # the last cells: a reverse direction ends at step 0
+        ends = np.stack([v.numpy()[np.array(LENGTHS) - 1, range(5)] for v, _ in inner[::2]])
+        np.testing.assert_array_equal(ends, c_n.numpy()[::2])
+        starts = np.stack([v.numpy()[0] for v, _ in inner[1::2]])
+        np.testing.assert_array_equal(starts, c_n.numpy()[1::2])
     for b, n in enumerate(LENGTHS):
         row = [s[:, b : b + 1] for s in states]
         *_, alone = call(layer, tg.tensor(x[:n, b : b + 1]), row, return_inner=True)
