@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from tinygrad_seq.data import DATA_FILES, data_folder
+from tinygrad_seq.data import DATA_FILES, locate
 
 
 @pytest.fixture
 def real_data():
     """Skips where the published files are not at hand: no test downloads them."""
-    if data_folder() is None:
-        pytest.skip("TINYGRAD_SEQ_DATA is not set")
+    missing = [name for name in DATA_FILES if locate(name) is None]
+    if missing:
+        pytest.skip(f"not at hand: {', '.join(missing)}; see TINYGRAD_SEQ_DATA")
 
 
 @pytest.fixture

@@ -96,6 +96,13 @@ def test_batches_are_of_like_lengths():
     assert padding_of([shuffled], lengths) == padding_of([np.arange(1000)], lengths)
 
 
+def test_long_batches_do_not_come_first():
+    lengths = np.arange(1000)
+    longest = [lengths[i].max() for i in bucketed(lengths, 8, Generator(0), pool=1000)]
+    assert len(longest) == 125
+    assert abs(np.corrcoef(longest, np.arange(125))[0, 1]) < 0.3
+
+
 def test_without_a_generator_the_longest_come_first():
     lengths = [3, 1, 2, 5, 4, 5]
     assert [i.tolist() for i in bucketed(lengths, 4)] == [[3, 5, 4, 0], [2, 1]]

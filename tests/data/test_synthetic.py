@@ -70,6 +70,12 @@ def test_the_baseline_of_copy_is_published_and_is_what_guessing_costs():
     assert cost == pytest.approx(copy_baseline(7, 4, 3), rel=1e-12)
 
 
+def test_every_symbol_is_to_be_copied_equally_often():
+    inputs, _ = copy_memory(4000, 1, Generator(0))
+    often = np.bincount(inputs[:10].ravel(), minlength=8) / 40_000
+    assert often == pytest.approx(np.full(8, 1 / 8), rel=0.05)
+
+
 @pytest.mark.parametrize("task", [adding, copy_memory])
 def test_a_seed_fixes_everything(task):
     first, again, other = (task(6, 20, Generator(seed)) for seed in (3, 3, 4))

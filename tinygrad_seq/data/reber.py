@@ -130,10 +130,10 @@ def legal_first(scores: Any, legal: np.ndarray) -> np.ndarray:
     scores = np.asarray(scores)
     expect(scores.shape == legal.shape, "legal_first", f"scores {legal.shape}", scores.shape,
            ShapeError)  # fmt: skip
+    # Of nothing the worst is +∞, so padding is always right.
     worst_legal = np.where(legal, scores, np.inf).min(axis=-1)
     best_other = np.where(legal, -np.inf, scores).max(axis=-1)
-    right = (worst_legal > best_other) | ~legal.any(axis=-1)
-    return np.asarray(right.all(axis=0))
+    return np.asarray((worst_legal > best_other).all(axis=0))
 
 
 _REBER: tuple[Arrows, ...] = (
