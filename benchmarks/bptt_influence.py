@@ -25,7 +25,7 @@ from tinygrad_seq import bptt, optim
 from tinygrad_seq.bench import environment, write_results
 
 UNITS, POSITIVE, LONGEST = 23, 10, 128
-#: method → (how the windows of steps are run, learning rate)
+#: method → learning rate
 METHODS: dict[str, float] = {
     "TBPTT, k = 1": 1e-4,
     "TBPTT, k = 10": 1e-4,

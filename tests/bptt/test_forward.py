@@ -246,7 +246,7 @@ def test_a_net_learns_online(method, rate):
 @pytest.mark.parametrize("method", [rtrl, uoro])
 def test_what_is_refused(method):
     task = Task(nn.RNN)
-    step, x, y, parameters, state = task.given
+    step, x, y, parameters, _ = task.given
 
     def refuses(error, match, *args, **options):
         with pytest.raises(error, match=f"{method.__name__}: expected {match}"):

@@ -1,5 +1,7 @@
 """Rows set back within a sequence: each stretch of a row is a sequence of its own."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -43,7 +45,7 @@ class Task:
 def stretches(resets, row):
     """(start, stop) of what a row runs through between its resets."""
     edges = [0, *(t for t in range(1, T) if resets[t, row]), T]
-    return zip(edges[:-1], edges[1:], strict=True)
+    return pairwise(edges)
 
 
 def row_of(state, row):
