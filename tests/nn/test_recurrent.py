@@ -1,25 +1,37 @@
-"""nn.RNN and nn.LSTM: PyTorch's layers, by their names, shapes, start and numbers."""
+"""nn.RNN, nn.LSTM and nn.GRU: parameters, layouts, states, options, errors and text."""
 
+import copy
+import inspect
 import math
+import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import tinygrad_seq as tg
 from tinygrad_seq import nn
-from tinygrad_seq.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_seq.autograd.modes import switched
+from tinygrad_seq.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
+from tinygrad_seq.nn.recurrent.options import OPTIONS
 
 LAYERS = [nn.RNN, nn.LSTM, nn.GRU]
+CELLS = [nn.RNNCell, nn.LSTMCell, nn.GRUCell]
 GATES = {nn.RNN: 1, nn.LSTM: 4, nn.GRU: 3}
-size = st.integers(1, 5)
 
 
 def flat(result):
     """Outputs and states of a layer in one list."""
     output, state = result
     return [output, *(state if isinstance(state, tuple) else [state])]
+
+
+def options_of(kind):
+    """Option → default, of a layer or cell."""
+    given = inspect.signature(kind).parameters.values()
+    return {p.name: p.default for p in given if p.name not in ("device", "dtype")}
+
+
+# ---------------------------------------------------------------------- parameters
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -51,64 +63,99 @@ def test_parameters_start_uniform_within_one_over_root_h(kind):
 @pytest.mark.parametrize("kind", LAYERS)
 def test_one_seed_gives_one_layer_on_every_device(kind, device):
     tg.manual_seed(7)
-    here = kind(3, 5)
+    here = kind(3, 5, 2, bidirectional=True)
     tg.manual_seed(7)
-    there = kind(3, 5, device=device)
+    there = kind(3, 5, 2, bidirectional=True, device=device)
     for a, b in zip(here.parameters(), there.parameters(), strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
         assert b.device.type == device
-    before = there.weight_hh_l0.numpy().copy()
+    before = there.weight_hh_l1_reverse.numpy().copy()
     there.reset_parameters()
-    assert not np.array_equal(before, there.weight_hh_l0.numpy())
+    assert not np.array_equal(before, there.weight_hh_l1_reverse.numpy())
+
+
+ALL = {"num_layers": 2, "bidirectional": True}
+WAYS = [
+    (nn.RNN, {**ALL, "nonlinearity": "relu"}),
+    (nn.LSTM, ALL),
+    (nn.LSTM, {**ALL, "proj_size": 2}),
+    (nn.LSTM, {**ALL, "proj_size": 3, "bias": False}),
+    (nn.GRU, {**ALL, "bias": False}),
+    (nn.GRU, {"num_layers": 3}),
+    (nn.RNNCell, {}),
+    (nn.LSTMCell, {"bias": False}),
+    (nn.GRUCell, {}),
+]
 
 
 @pytest.mark.oracle
+@pytest.mark.parametrize(("kind", "options"), WAYS, ids=str)
+def test_state_dicts_go_to_pytorch_and_back_through_safetensors(kind, options, torch, tmp_path):
+    """Names in PyTorch's order; every value arrives bit for bit, in both directions."""
+    from safetensors.torch import load_file, save_file
+
+    ours = kind(3, 4, **options)
+    theirs = getattr(torch.nn, kind.__name__)(3, 4, **options)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    tg.save(tmp_path / "ours.safetensors", ours.state_dict())
+    theirs.load_state_dict(load_file(tmp_path / "ours.safetensors"))
+    for name, value in theirs.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), getattr(ours, name).numpy())
+
+    fresh = getattr(torch.nn, kind.__name__)(3, 4, **options)
+    save_file(fresh.state_dict(), tmp_path / "theirs.safetensors")
+    ours.load_state_dict(tg.load(tmp_path / "theirs.safetensors"))
+    for name, value in fresh.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), getattr(ours, name).numpy())
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("kind", [*LAYERS, *CELLS])
+def test_positional_arguments_are_pytorchs(kind, torch):
+    """What precedes the keyword-only options has PyTorch's names, order and defaults.
+
+    PyTorch's layers take their arguments as *args; those are named in ``RNNBase``."""
+    ours = [p for p in inspect.signature(kind).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    theirs = getattr(torch.nn, kind.__name__)
+    base = theirs if kind in CELLS else torch.nn.modules.rnn.RNNBase
+    wanted = [p for p in inspect.signature(base).parameters.values() if p.name != "mode"]
+    if kind in LAYERS:
+        wanted = [p for p in wanted if p.name != "proj_size" or kind is nn.LSTM]
+    if kind is nn.RNN:  # its own overload has it fourth
+        assert ours.pop(3).name == "nonlinearity"
+    assert [(p.name, p.default) for p in ours] == [(p.name, p.default) for p in wanted]
+
+
+# ---------------------------------------------------------------------- layouts and states
+
+
 @pytest.mark.parametrize("kind", LAYERS)
-@given(T=st.integers(1, 6), B=size, I=size, H=size, bias=st.booleans(), batch_first=st.booleans(),
-       batched=st.booleans(), given_state=st.booleans(), relu=st.booleans(),
-       seed=st.integers(0, 2**32 - 1))  # fmt: skip
-def test_equals_pytorch(kind, T, B, I, H, bias, batch_first, batched, given_state, relu, seed):
-    torch = pytest.importorskip("torch")
-    options = {"bias": bias, "batch_first": batch_first}
-    if kind is nn.RNN:
-        options["nonlinearity"] = "relu" if relu else "tanh"
-    oracle = getattr(torch.nn, kind.__name__)(I, H, dtype=torch.float64, **options)
-    layer = kind(I, H, dtype=np.float64, **options)
-    layer.load_state_dict({k: v.numpy() for k, v in oracle.state_dict().items()})
+def test_shapes_of_outputs_and_states(kind):
+    layer = kind(3, 5, 2, bidirectional=True)
+    output, *states = flat(layer(tg.zeros(7, 4, 3)))
+    assert output.shape == (7, 4, 10)
+    assert [s.shape for s in states] == [(4, 4, 5)] * (1 + (kind is nn.LSTM))
+    output, *states = flat(layer(tg.zeros(7, 3)))
+    assert output.shape == (7, 10)
+    assert [s.shape for s in states] == [(4, 5)] * (1 + (kind is nn.LSTM))
 
-    rng = np.random.default_rng(seed)
-    lead = ((B, T) if batch_first else (T, B)) if batched else (T,)
-    x = rng.standard_normal((*lead, I))
-    count = 2 if kind is nn.LSTM else 1
-    states = [rng.standard_normal((1, B, H) if batched else (1, H)) for _ in range(count)]
 
-    def run(layer, make):
-        xs = make(x)
-        inside = [make(s) for s in states] if given_state else []
-        args = [tuple(inside)] if kind is nn.LSTM and inside else inside
-        outs = flat(layer(xs, *args))
-        weights = np.random.default_rng(seed + 1)
-        sum((o * make(weights.standard_normal(tuple(o.shape))).detach()).sum()
-            for o in outs).backward()  # fmt: skip
-        grads = [v.grad for v in (xs, *inside, *layer.parameters())]
-        return [v.detach().numpy() for v in (*outs, *grads)]
-
-    ours = run(layer, lambda a: tg.tensor(a, requires_grad=True))
-    theirs = run(oracle, lambda a: torch.tensor(a, requires_grad=True))
-    for a, b in zip(ours, theirs, strict=True):
-        assert a.shape == b.shape
-        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+def test_shapes_with_a_projection():
+    layer = nn.LSTM(3, 5, 2, batch_first=True, proj_size=2)
+    output, (h, c) = layer(tg.zeros(4, 7, 3))
+    assert (output.shape, h.shape, c.shape) == ((4, 7, 2), (2, 4, 2), (2, 4, 5))
+    assert layer.weight_ih_l1.shape == (20, 2)
+    assert layer.weight_hr_l1.shape == (2, 5)
 
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_layouts_agree(kind, device):
     """Batch first, without a batch and time-major are one computation."""
-    tg.manual_seed(0)
-    layer, turned = kind(3, 4, device=device), kind(3, 4, batch_first=True, device=device)
+    options = {"num_layers": 2, "bidirectional": True, "device": device}
+    layer, turned = kind(3, 4, **options), kind(3, 4, batch_first=True, **options)
     turned.load_state_dict(layer.state_dict())
     x = tg.randn(6, 2, 3, device=device)
     expected = flat(layer(x))
-    assert [o.shape for o in expected] == [(6, 2, 4)] + [(1, 2, 4)] * (len(expected) - 1)
     output, *states = flat(turned(x.swapaxes(0, 1)))
     for a, b in zip([output.swapaxes(0, 1), *states], expected, strict=True):
         np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
@@ -121,7 +168,7 @@ def test_layouts_agree(kind, device):
 @pytest.mark.parametrize("kind", LAYERS)
 def test_state_carries_a_sequence_on(kind, device):
     """Two halves, the state handed over, are the whole."""
-    layer = kind(3, 4, device=device, dtype=np.float64)
+    layer = kind(3, 4, 2, device=device, dtype=np.float64)
     x = tg.randn(7, 2, 3, device=device, dtype=np.float64)
     whole, end = layer(x)
     first, state = layer(x[:3])
@@ -143,14 +190,28 @@ def test_sigmoid_by_hand():
 
 
 @pytest.mark.parametrize("kind", LAYERS)
+def test_copies_and_pickles_compute_the_same(kind):
+    layer = kind(3, 4, 2, bidirectional=True, layer_norm=True, learned_state=True)
+    x = tg.randn(5, 2, 3)
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert repr(other) == repr(layer)
+        for a, b in zip(flat(other(x)), flat(layer(x)), strict=True):
+            np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
+
+
+# ---------------------------------------------------------------------- errors
+
+
+def refuses(error, message, call, *args, **options):
+    with pytest.raises(error) as caught:
+        call(*args, **options)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
 def test_what_does_not_fit_is_refused(kind):
     layer, first = kind(3, 4), kind(3, 4, batch_first=True)
     name = kind.__name__
-
-    def refuses(error, message, call, *args, **options):
-        with pytest.raises(error) as caught:
-            call(*args, **options)
-        assert message in str(caught.value)
 
     def state(*shape):
         return (tg.zeros(shape),) * 2 if kind is nn.LSTM else tg.zeros(shape)
@@ -164,24 +225,160 @@ def test_what_does_not_fit_is_refused(kind):
             layer, tg.zeros(5, 2, 3), state(2, 4))  # fmt: skip
     refuses(ShapeError, f"{name}: expected h0 of shape (1, 4), got (1, 1, 4)",
             layer, tg.zeros(5, 3), state(1, 1, 4))  # fmt: skip
+    refuses(ShapeError, f"{name}: expected h0 of shape (6, 2, 4), got (3, 2, 4)",
+            kind(3, 4, 3, bidirectional=True), tg.zeros(5, 2, 3), state(3, 2, 4))  # fmt: skip
     refuses(ShapeError, "at least one step", layer, tg.zeros(0, 2, 3))
     refuses(ShapeError, "at least one row", layer, tg.zeros(5, 0, 3))
     refuses(DTypeError, "one floating dtype", layer, tg.zeros(5, 2, 3, dtype=np.float64))
-    for bad in (0, -1, 2.5, "3", True):
-        refuses(ArgumentError, f"{name}: expected input_size to be an integer ≥ 1", kind, bad, 4)
-        refuses(ArgumentError, f"{name}: expected hidden_size to be an integer ≥ 1", kind, 3, bad)
+    refuses(ShapeError, "lengths for 2 sequences", layer, tg.zeros(5, 2, 3), None, [5])
+    refuses(OutOfRangeError, "lengths in 1 … 5", layer, tg.zeros(5, 2, 3), None, [5, 6])
+    refuses(ShapeError, "lengths only where x has a batch", layer, tg.zeros(5, 3), None, [5])
+    packed = nn.pack_sequence([tg.zeros(5, 3)])
+    refuses(ArgumentError, "lengths or a PackedSequence, got both", layer, packed, None, [5])
 
 
-def test_a_wrong_option_is_refused():
-    with pytest.raises(ArgumentError, match="one of tanh, relu, sigmoid, got 'swish'"):
-        nn.RNN(3, 4, nonlinearity="swish")
-    with pytest.raises(TypeError):
-        nn.LSTM(3, 4, colour="blue")
-    with pytest.raises(ArgumentError, match=r"LSTM: expected state to be a pair \(h0, c0\)"):
-        nn.LSTM(3, 4)(tg.zeros(5, 2, 3), tg.zeros(1, 2, 4))
+#: an option, and values that it cannot have
+OUT_OF_RANGE = {
+    "input_size": (0, -1, 2.5, "3", True),
+    "hidden_size": (0, True, None),
+    "num_layers": (0, 1.0, False),
+    "nonlinearity": ("swish", None),
+    "bias": (1, None),
+    "batch_first": (0,),
+    "dropout": (1, -0.1, float("nan"), True, "much"),
+    "bidirectional": (2,),
+    "proj_size": (-1, 4, 5, 1.5, False),  # of hidden_size 4
+    "single_bias": ("no",),
+    "forget_bias": ("1", float("inf"), True),
+    "zoneout": (1.0, -0.1, None, (0.1, 0.2, 0.3), (0.1, 1.0), [0.1, 0.2]),
+    "input_dropout": (1.0, -1),
+    "recurrent_dropout": (1.0, float("nan")),
+    "layer_norm": (1e-5,),
+    "peephole": ("all",),
+    "reset_after": (0,),
+    "update": ("forget", True),
+    "learned_state": (1,),
+    "residual": (1,),
+}
+
+
+@pytest.mark.parametrize("kind", [*LAYERS, *CELLS])
+def test_every_option_is_checked(kind):
+    assert OUT_OF_RANGE.keys() == OPTIONS.keys()
+    for name in options_of(kind):
+        for value in OUT_OF_RANGE[name]:
+            given = {"input_size": 3, "hidden_size": 4, name: value}
+            with pytest.raises(ArgumentError, match=f"^{kind.__name__}: expected {name} "):
+                kind(**given)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_options_that_make_no_sense_together_are_refused(kind):
+    name = kind.__name__
+    refuses(ArgumentError, f"{name}: expected dropout only with num_layers ≥ 2, since it acts "
+            "between layers, got num_layers=1", kind, 3, 4, dropout=0.5)  # fmt: skip
+    refuses(ArgumentError, f"{name}: expected residual only with num_layers ≥ 2", kind, 3, 4,
+            residual=True)  # fmt: skip
+    refuses(ArgumentError, "single_bias only with bias=True", kind, 3, 4, bias=False,
+            single_bias=True)  # fmt: skip
+    if kind is nn.LSTM:
+        refuses(ArgumentError, "forget_bias only with bias=True", kind, 3, 4, bias=False,
+                forget_bias=0.0)  # fmt: skip
+        refuses(ArgumentError, "proj_size below hidden_size=4, to which it narrows h, got 4",
+                kind, 3, 4, proj_size=4)  # fmt: skip
+    else:
+        refuses(ArgumentError, "zoneout to be a number in [0, 1), got (0.1, 0.1)", kind, 3, 4,
+                zoneout=(0.1, 0.1))  # fmt: skip
+
+
+def test_an_option_of_another_kind_is_no_parameter():
+    foreign = {
+        nn.RNN: ("proj_size", "forget_bias", "peephole", "reset_after", "update"),
+        nn.LSTM: ("nonlinearity", "reset_after", "update", "colour"),
+        nn.GRU: ("nonlinearity", "proj_size", "forget_bias", "peephole"),
+    }
+    for kind, names in foreign.items():
+        for name in names:
+            with pytest.raises(TypeError, match=name):
+                kind(3, 4, **{name: OPTIONS.get(name, [0])[0]})
+
+
+def test_wrong_states_and_what_an_rnn_has_not():
+    refuses(ArgumentError, "LSTM: expected state to be a pair (h0, c0), got Tensor",
+            nn.LSTM(3, 4), tg.zeros(5, 2, 3), tg.zeros(1, 2, 4))  # fmt: skip
+    refuses(ShapeError, "GRU: expected h0 of shape (1, 2, 4), got tuple",
+            nn.GRU(3, 4), tg.zeros(5, 2, 3), (tg.zeros(1, 2, 4),) * 2)  # fmt: skip
+    refuses(ArgumentError, "RNN: expected return_inner=False, since", nn.RNN(3, 4),
+            tg.zeros(5, 2, 3), return_inner=True)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_bidirectional_layer_refuses_a_part_of_a_sequence(kind):
+    layer, x = kind(3, 4, bidirectional=True), tg.zeros(5, 2, 3)
+    with switched("window", (5, 10, 20)):
+        refuses(ArgumentError, "got bidirectional=True on steps 5 … 9 of 20", layer, x)
+        kind(3, 4)(x)
+    layer(x)
+
+
+def test_truncated_bptt_refuses_a_bidirectional_layer_unless_a_window_is_all():
+    layer = nn.GRU(3, 4, bidirectional=True)
+
+    def step(x, y, state):
+        output, state = layer(x, state)
+        return (output.mean(axis=2, keepdims=True) - y).square().mean(), state
+
+    x, y = tg.zeros(6, 2, 3), tg.zeros(6, 2, 1)
+    with pytest.raises(ArgumentError, match="the reverse begins at its end"):
+        list(tg.bptt.TruncatedBPTT(2, 2).run(step, x, y))
+    assert len(list(tg.bptt.TruncatedBPTT(6, 6).run(step, x, y))) == 1
+
+
+# ---------------------------------------------------------------------- as text
+
+
+@pytest.mark.parametrize("kind", [*LAYERS, *CELLS])
+def test_the_table_of_options_has_the_signatures_defaults(kind):
+    for name, default in options_of(kind).items():
+        if name not in ("input_size", "hidden_size"):
+            assert OPTIONS[name][0] == default, name
 
 
 def test_repr_names_what_is_not_at_its_default():
     assert repr(nn.LSTM(3, 4)) == "LSTM(3, 4)"
     text = repr(nn.RNN(3, 4, nonlinearity="relu", bias=False, batch_first=True))
     assert text == "RNN(3, 4, nonlinearity='relu', bias=False, batch_first=True)"
+    text = repr(nn.LSTM(3, 4, 2, proj_size=2, zoneout=(0.1, 0.2), peephole=True))
+    assert text == "LSTM(3, 4, num_layers=2, proj_size=2, zoneout=(0.1, 0.2), peephole=True)"
+    assert repr(nn.GRUCell(3, 4, update="take")) == "GRUCell(3, 4, update='take')"
+    assert repr(nn.LSTMCell(3, 4, peephole=True)) == "LSTMCell(3, 4, peephole=True)"
+
+
+@pytest.mark.parametrize("kind", [*LAYERS, *CELLS])
+def test_repr_is_a_call_that_makes_such_a_layer(kind):
+    changed = {"num_layers": 2, "nonlinearity": "relu", "batch_first": True, "dropout": 0.1,
+               "bidirectional": True, "proj_size": 2, "single_bias": True, "forget_bias": 1.0,
+               "zoneout": 0.1, "input_dropout": 0.1, "recurrent_dropout": 0.1, "layer_norm": True,
+               "peephole": True, "reset_after": False, "update": "take", "learned_state": True,
+               "residual": True}  # fmt: skip
+    assert {*changed, "input_size", "hidden_size", "bias"} == OPTIONS.keys()
+    given = {n: v for n, v in changed.items() if n in options_of(kind)}
+    text = repr(kind(3, 4, **given))
+    assert all(f"{name}={value!r}" in text for name, value in given.items())
+    assert repr(eval(f"nn.{text}")) == text
+
+
+@pytest.mark.parametrize("kind", [*LAYERS, *CELLS])
+def test_the_docstring_names_every_option_and_every_parameter(kind):
+    text = inspect.getdoc(kind)
+    for name in options_of(kind):
+        assert name in text, name
+    most = {"layer_norm": True, "peephole": True, "learned_state": True, "proj_size": 2}
+    for name, _ in kind(3, 4, **{n: v for n, v in most.items()
+                                 if n in options_of(kind)}).named_parameters():  # fmt: skip
+        assert f"``{name}``" in text, name
+    equation = {"RNN": "φ(W_ih", "LSTM": "f ⊙ c" if kind in CELLS else "f_t ⊙ c_{t−1}",
+                "GRU": "(1 − z"}[kind.__name__.removesuffix("Cell")]  # fmt: skip
+    assert equation in text
+    assert "ShapeError" in text
+    assert "ArgumentError" in text

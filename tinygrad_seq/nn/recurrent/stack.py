@@ -39,6 +39,9 @@ class Stack(Unit):
     ) -> Any:
         """→ output, the last states, and with ``return_inner`` what was inside; see the class."""
         self._refuse_window()
+        expected = "return_inner=False, since nothing is inside but what output shows"
+        expect(self._gates > 1 or not return_inner, type(self).__name__, expected, return_inner,
+               ArgumentError)  # fmt: skip
         layout = Layout(type(self).__name__, x, lengths, self.input_size, self.batch_first)
         starts = self._starts(layout, state)
         output, runs = self._through(layout.x, starts, layout.lengths)
