@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_seq.data import NGram, Vocabulary, baselines, data_folder, read_text, split
+from tinygrad_seq.data import NGram, Vocabulary, baselines, split, tiny_shakespeare
 from tinygrad_seq.errors import ArgumentError, DataError
 
 
@@ -46,11 +46,8 @@ def test_the_probabilities_of_all_next_characters_sum_to_one(order):
     assert sum(p) == pytest.approx(1, rel=1e-12)
 
 
-def test_tiny_shakespeare_gives_the_known_figures():
-    folder = data_folder()
-    if folder is None:
-        pytest.skip("TINYGRAD_SEQ_DATA is not set")
-    text = read_text(folder / "tiny_shakespeare.txt")
+def test_tiny_shakespeare_gives_the_known_figures(real_data):
+    text = tiny_shakespeare()
     vocabulary = Vocabulary.of(text)
     train, validation = split(vocabulary.encode(text))
     loss = {b.name: round(b.loss, 3) for b in baselines(train, validation, len(vocabulary))}

@@ -15,7 +15,7 @@ Networks (1989); Hochreiter and Schmidhuber, Long Short-Term Memory (1997).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,23 +50,21 @@ class Grammar:
 
     def __init__(self, name: str, arrows: Sequence[Arrows]):
         self.name, self.arrows = name, tuple(arrows)
+        self._ways = [*map(list, self.arrows), []]  # nothing may come in the last state
+        self._legal = np.array([[s in ways for s in self.symbols] for ways in self._ways])
 
     def __repr__(self) -> str:
         return f"<{self.name} grammar>"
 
     def string(self, generator: Generator) -> str:
         """A random string; at a fork every way is equally likely."""
-        state, drawn = 0, []
-        while state < len(self.arrows):
-            ways = list(self.arrows[state])
-            drawn.append(ways[int(generator.integers(0, len(ways)))] if len(ways) > 1 else ways[0])
-            state = self.arrows[state][drawn[-1]]
-        return "".join(drawn)
+        return self.strings(1, generator)[0]
 
     def strings(self, count: int, generator: Generator) -> list[str]:
         """``count`` random strings, which may repeat. Raises ArgumentError for count < 0."""
         expect(count >= 0, f"{self.name} grammar", "count ≥ 0", count, ArgumentError)
-        return [self.string(generator) for _ in range(count)]
+        chance = _uniform(generator)
+        return [self._walk(chance) for _ in range(count)]
 
     def accepts(self, string: str) -> bool:
         """Whether the grammar makes this string, whole."""
@@ -86,15 +84,12 @@ class Grammar:
         """
         states = self._states(string)
         if len(states) <= len(string):
-            at, ways = len(states) - 1, self._ways(states[-1])
+            at, ways = len(states) - 1, self._ways[states[-1]]
             raise DataError(
                 f"{self.name} grammar: expected {' or '.join(ways) or 'the end'} at {at} of "
                 f"{string!r}, got {string[at]}"
             )
-        allowed = np.zeros((max(len(string) - 1, 0), len(self.symbols)), bool)
-        for row, state in zip(allowed, states[1:], strict=False):
-            row[[self.symbols.index(symbol) for symbol in self._ways(state)]] = True
-        return allowed
+        return self._legal[states[1 : len(string)]]
 
     def batch(self, strings: Sequence[str]) -> Strings:
         """Strings for predicting the next symbol. Raises DataError for one not of the grammar."""
@@ -107,17 +102,27 @@ class Grammar:
         legal, _ = pad([self.legal(string) for string in strings], value=False)
         return Strings(inputs, targets, legal, lengths)
 
-    def _ways(self, state: int) -> Sequence[str]:
-        return list(self.arrows[state]) if state < len(self.arrows) else []
+    def _walk(self, chance: Iterator[float]) -> str:
+        state, drawn = 0, []
+        while ways := self._ways[state]:
+            drawn.append(ways[int(next(chance) * len(ways))] if len(ways) > 1 else ways[0])
+            state = self.arrows[state][drawn[-1]]
+        return "".join(drawn)
 
     def _states(self, string: str) -> list[int]:
         """The states before each symbol and after the last; fewer if a symbol may not come."""
         states = [0]
         for symbol in string:
-            if symbol not in self._ways(states[-1]):
+            if symbol not in self._ways[states[-1]]:
                 break
             states.append(self.arrows[states[-1]][symbol])
         return states
+
+
+def _uniform(generator: Generator) -> Iterator[float]:
+    """Numbers in [0, 1), drawn many at a time."""
+    while True:
+        yield from generator.uniform((64,)).tolist()
 
 
 def legal_first(scores: Any, legal: np.ndarray) -> np.ndarray:
