@@ -154,6 +154,33 @@ def test_the_influence_is_kept_while_weights_move():
         w.grad = None
 
 
+def test_a_learned_initial_state_is_part_of_the_first_step():
+    task = Task(lambda *sizes, **made: nn.LSTM(*sizes, learned_state=True, **made))
+    with tg.no_grad():
+        task.net.initial_h.add_(0.5)
+    loss, _ = task.step(task.x, task.y, None)
+    loss.backward()
+    expected = task.take_grads()
+    list(rtrl(*task.given[:-1]))
+    np.testing.assert_allclose(task.take_grads(), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("method", [rtrl, uoro])
+def test_a_stream_is_taken_up_again(method):
+    """Where it was left, with the state and the influence that were handed out."""
+    task = Task(nn.GRU)
+    step, x, y, parameters, state = task.given
+    tg.manual_seed(1)
+    *_, whole = method(*task.given)
+    expected = task.take_grads()
+    tg.manual_seed(1)
+    *_, part = method(step, x[:4], y[:4], parameters, state)
+    *_, last = method(step, x[4:], y[4:], parameters, part.state, influence=part.influence)
+    np.testing.assert_array_equal(task.take_grads(), expected)
+    for a, b in zip(last.influence, whole.influence, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 class Scripted(Generator):
     """Gives the signs it is told to, as 0 and 1."""
 
@@ -258,5 +285,7 @@ def test_what_is_refused(method):
     refuses(ArgumentError, f"{of} ndarray", step, x, y, [x.numpy()])
     refuses(ShapeError, "targets of 6 steps, as inputs, got 5", step, x, y[1:], parameters)
     refuses(ArgumentError, "step to return a pair", lambda *a: 1, x, y, parameters)
+    wrong = np.zeros((5, 24)) if method is rtrl else (np.zeros(5), np.zeros(24))
+    refuses(ShapeError, r"influence of .*\(6, 25\), got \(5, 24\)", *task.given, influence=wrong)
     with pytest.raises(ArgumentError, match="uoro: expected eps > 0, got 0"):
         uoro(*task.given, eps=0)

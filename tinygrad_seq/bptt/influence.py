@@ -13,6 +13,7 @@ from tinygrad_seq.backend import Array, transfer, xp_of
 from tinygrad_seq.bptt.local import LocalStep, add_to_grads, expect_parameters, size_of
 from tinygrad_seq.bptt.state import detach_state, tensors_of
 from tinygrad_seq.bptt.window import LongSequence, Step, Window
+from tinygrad_seq.errors import expect
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,13 @@ class OnlineWindow(Window):
 
 
 def rtrl(
-    step: Step, inputs: Any, targets: Any, parameters: Iterable[Tensor], state: Any = None
+    step: Step,
+    inputs: Any,
+    targets: Any,
+    parameters: Iterable[Tensor],
+    state: Any = None,
+    *,
+    influence: Array | None = None,
 ) -> Iterator[OnlineWindow]:
     """Real-time recurrent learning: exact gradients without going back (Williams, Zipser 1989).
 
@@ -43,23 +50,29 @@ def rtrl(
 
     step(x, y, state) → (loss, new state), with x and y slices of one step, as for TruncatedBPTT: a
     step of a cell, of a layer, or of stacked ones. parameters: leaves that require grad. state: the
-    first one, a constant.
+    first one, a constant. influence: J_0, if it is not zero: with the state and the influence of
+    the last step that was handed out, a stream that was left is taken up again.
 
     J has N·P numbers, for N in the state (all rows of the batch) and P in the parameters; a step
     costs N backward passes and a product with an N × N matrix. That is for small nets, as an
     oracle, and to learn with no memory of the past. Source: Williams and Zipser, A Learning
     Algorithm for Continually Running Fully Recurrent Neural Networks, Neural Computation 1, 1989.
 
-    Raises what TruncatedBPTT.run raises, and ArgumentError for parameters that do not require grad.
+    Raises what TruncatedBPTT.run raises, ArgumentError for parameters that do not require grad, and
+    ShapeError for an influence that does not fit.
     """
     sequence = LongSequence.of("rtrl", step, inputs, targets)
-    return _rtrl(sequence, expect_parameters("rtrl", parameters), detach_state(state))
+    chosen = expect_parameters("rtrl", parameters)
+    shape = size_of(tensors_of(state, "rtrl")), size_of(chosen)
+    if influence is None:
+        influence = xp_of(chosen[0].data).zeros(shape, chosen[0].dtype)
+    expect(influence.shape == shape, "rtrl", f"influence of shape {shape}", influence.shape)
+    return _rtrl(sequence, chosen, detach_state(state), influence)
 
 
-def _rtrl(sequence: LongSequence, parameters: list[Tensor], state: Any) -> Iterator[OnlineWindow]:
-    data = parameters[0].data
-    rows, columns = size_of(tensors_of(state, "rtrl")), size_of(parameters)
-    influence = xp_of(data).zeros((rows, columns), data.dtype)
+def _rtrl(
+    sequence: LongSequence, parameters: list[Tensor], state: Any, influence: Array
+) -> Iterator[OnlineWindow]:
     for t in range(sequence.steps):
         local = LocalStep(sequence, t, state, parameters)
         by_state, by_parameters = local.gradient_of_loss()
@@ -67,7 +80,7 @@ def _rtrl(sequence: LongSequence, parameters: list[Tensor], state: Any) -> Itera
         by_state, by_parameters = _jacobians(local)
         influence = by_state @ influence + by_parameters
         state = local.state
-        yield OnlineWindow(t, t + 1, local.loss, state, t, influence)
+        yield OnlineWindow(t, t + 1, local.loss, state, t, influence, boundary=state)
 
 
 def _jacobians(local: LocalStep) -> tuple[Array, Array]:

@@ -8,8 +8,8 @@ from typing import Any
 from tinygrad_seq.autograd import Tensor
 from tinygrad_seq.backend import Array, Generator, default_generator, transfer, xp_of
 from tinygrad_seq.bptt.influence import OnlineWindow
-from tinygrad_seq.bptt.local import LocalStep, add_to_grads, expect_parameters
-from tinygrad_seq.bptt.state import detach_state
+from tinygrad_seq.bptt.local import LocalStep, add_to_grads, expect_parameters, size_of
+from tinygrad_seq.bptt.state import detach_state, tensors_of
 from tinygrad_seq.bptt.window import LongSequence, Step
 from tinygrad_seq.errors import ArgumentError, expect
 
@@ -21,6 +21,7 @@ def uoro(
     parameters: Iterable[Tensor],
     state: Any = None,
     *,
+    influence: tuple[Array, Array] | None = None,
     generator: Generator | None = None,
     eps: float = 1e-7,
 ) -> Iterator[OnlineWindow]:
@@ -45,22 +46,27 @@ def uoro(
     expect(eps > 0, "uoro", "eps > 0", eps, ArgumentError)
     sequence = LongSequence.of("uoro", step, inputs, targets)
     chosen = expect_parameters("uoro", parameters)
+    sizes = size_of(tensors_of(state, "uoro")), size_of(chosen)
+    if influence is None:
+        zeros, dtype = xp_of(chosen[0].data).zeros, chosen[0].dtype
+        influence = zeros(sizes[0], dtype), zeros(sizes[1], dtype)
+    got = tuple(len(part) for part in influence)
+    expect(got == sizes, "uoro", f"influence of two vectors of sizes {sizes}", got)
     signs = generator or default_generator()
-    return _uoro(sequence, chosen, detach_state(state), signs, eps)
+    return _uoro(sequence, chosen, detach_state(state), influence, signs, eps)
 
 
 def _uoro(
     sequence: LongSequence,
     parameters: list[Tensor],
     state: Any,
+    influence: tuple[Array, Array],
     generator: Generator,
     eps: float,
 ) -> Iterator[OnlineWindow]:
-    s = th = None  # s̃ and θ̃
+    s, th = influence  # s̃ and θ̃
     for t in range(sequence.steps):
         local = LocalStep(sequence, t, state, parameters)
-        s = local.zeros((local.size_before,)) if s is None else s
-        th = local.zeros((local.columns,)) if th is None else th
         by_state, by_parameters = local.gradient_of_loss()
         add_to_grads(parameters, (by_state @ s) * th + by_parameters)
 
@@ -70,7 +76,7 @@ def _uoro(
         rho0, rho1 = _ratio(th, pushed, eps), _ratio(pulled, nu, eps)
         s, th = rho0 * pushed + rho1 * nu, th / rho0 + pulled / rho1
         state = local.state
-        yield OnlineWindow(t, t + 1, local.loss, state, t, (s, th))
+        yield OnlineWindow(t, t + 1, local.loss, state, t, (s, th), boundary=state)
 
 
 def _signs(generator: Generator, local: LocalStep) -> Array:
