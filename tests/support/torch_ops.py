@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 LACKS = {
+    "attention": "against scaled_dot_product_attention in test_attention.py",
     "drop": "its mask comes from another stream of random numbers; see test_dropout.py",
     "to_device": "it computes nothing, and has one device here",
     "full_like": "no gradient flows through it, and its twin is NumPy's",

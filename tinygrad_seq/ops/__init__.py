@@ -17,6 +17,7 @@ from tinygrad_seq.ops.activations import (
     tanh,
 )
 from tinygrad_seq.ops.arithmetic import abs, add, div, mul, neg, pow, sign, sub
+from tinygrad_seq.ops.attention import attention, scaled_dot_product_attention
 from tinygrad_seq.ops.casting import astype, copy, full_like, identity, to_device
 from tinygrad_seq.ops.choosing import clip, masked_fill, maximum, minimum, where
 from tinygrad_seq.ops.classification import cross_entropy, nll_loss
@@ -87,7 +88,7 @@ from tinygrad_seq.ops.special import cos, erf, sin
 
 # What a user calls. The machinery (Primitive, registry, Sample) is imported by its name.
 __all__ = [
-    "abs", "add", "all", "any", "argmax", "argmin", "astype",
+    "abs", "add", "all", "any", "argmax", "argmin", "astype", "attention",
     "binary_cross_entropy_with_logits", "bitwise_and", "bitwise_or", "bitwise_xor",
     "broadcast_to", "clip", "concatenate", "copy", "cos", "cross_entropy", "cumsum", "div",
     "dropout", "einsum", "elu", "embedding", "equal", "erf", "exp", "expand_dims", "expm1",
@@ -96,8 +97,8 @@ __all__ = [
     "less_equal", "linear", "log", "log1p", "log_softmax", "logsumexp", "lstm", "masked_fill",
     "matmul", "max", "maximum", "mean", "min", "minimum", "mse_loss", "mul", "neg", "nll_loss",
     "norm", "not_equal", "outer", "pad", "pow", "primitive", "prod", "put_distinct", "relu",
-    "repeat", "reshape", "rnn", "roll", "scatter", "sigmoid", "sign", "silu", "sin", "softmax",
-    "softplus", "softsign", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum",
-    "swapaxes", "take_along_axis", "take_distinct", "tanh", "tile", "to_device", "transpose",
-    "tril", "triu", "var", "where",
+    "repeat", "reshape", "rnn", "roll", "scaled_dot_product_attention", "scatter", "sigmoid",
+    "sign", "silu", "sin", "softmax", "softplus", "softsign", "split", "sqrt", "square",
+    "squeeze", "stack", "std", "sub", "sum", "swapaxes", "take_along_axis", "take_distinct",
+    "tanh", "tile", "to_device", "transpose", "tril", "triu", "var", "where",
 ]  # fmt: skip
