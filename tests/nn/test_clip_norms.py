@@ -154,6 +154,15 @@ def test_the_result_is_as_precise_as_the_most_precise_gradient(device):
     np.testing.assert_allclose(nn.get_total_norm([tiny, one]).item(), 1e-30, rtol=1e-6)
 
 
+def test_half_precision_counts_far_enough(device):
+    for value in (3.0, 0.001):
+        (x,) = tensors(np.full(100_000, value), device=device, dtype="float16")
+        got = nn.get_total_norm(x)
+        assert got.dtype == np.float16
+        expected = norm([x.numpy()], 2)
+        assert got.item() == pytest.approx(expected, rel=1e-3)
+
+
 def test_gradients_on_two_devices():
     values = [np.array([3e25, 0], np.float32), np.array([4e25], np.float32)]
     params = []

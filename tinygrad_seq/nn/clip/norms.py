@@ -57,7 +57,9 @@ def row_norms(rows: Array, p: float) -> Array:
         scalable = (largest > 0) & (largest < math.inf)
         scale = xp.where(scalable, largest, xp.ones_like(largest))
         size /= scale
-        return scale * _root(xp.sum(_power(size, p), axis=1, keepdims=True), p)
+        wide = np.result_type(rows.dtype, np.float32)  # float16 cannot even count to 70,000
+        sums = xp.sum(_power(size, p), axis=1, keepdims=True, dtype=wide)
+        return (scale * _root(sums, p)).astype(rows.dtype)
 
 
 def _plain_sums(rows: np.ndarray, p: float) -> np.ndarray:
