@@ -75,7 +75,7 @@ RNN_OPTIONS: dict[str, dict[str, Any]] = {
     "sigmoid": {"nonlinearity": "sigmoid"},
 }
 LSTM_OPTIONS: dict[str, dict[str, Any]] = {
-    "proj_size": {"proj_size": 2, "num_layers": 2, "bidirectional": True},
+    "proj_size": {"proj_size": 2},
     "forget_bias": {"forget_bias": 1.0},
     "zoneout of h and c": {"zoneout": (0.2, 0.4)},
     "peephole": {"peephole": True},
@@ -91,6 +91,7 @@ GRU_OPTIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 CELL_OPTIONS: dict[str, dict[str, Any]] = {
     "": {},
+    "without bias": {"bias": False},
     "single_bias": {"single_bias": True},
     "zoneout": {"zoneout": 0.3},
     "layer_norm": {"layer_norm": True},
