@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from tinygrad_seq.autograd import Tensor
-from tinygrad_seq.autograd.modes import switched
+from tinygrad_seq.autograd.modes import modes
 from tinygrad_seq.errors import ArgumentError, expect
 
 #: step(x, y, state) → (loss, new state), over as many steps as x and y have
@@ -58,8 +57,12 @@ class LongSequence:
         """
         x, y = self.inputs[start:stop], self.targets[start:stop]
         whole = stop - start == self.steps
-        with nullcontext() if whole else switched("window", (start, stop, self.steps)):
+        around = modes.window
+        modes.window = around if whole else (start, stop, self.steps)
+        try:
             result = self.step(x, y, state)
+        finally:
+            modes.window = around
         pair = isinstance(result, tuple) and len(result) == 2
         got = type(result).__name__
         expect(pair, self.op, "step to return a pair (loss, state)", got, ArgumentError)
