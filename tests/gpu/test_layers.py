@@ -11,7 +11,9 @@ from tinygrad_seq.autograd import Tensor, tensor
 from tinygrad_seq.backend import manual_seed
 from tinygrad_seq.models import CharLM
 
-PLACED = (nn.Linear, nn.Embedding, nn.LayerNorm, nn.RNN, nn.LSTM, CharLM)  # take device and dtype
+CELLS = (nn.RNNCell, nn.LSTMCell, nn.GRUCell)
+# what takes device and dtype
+PLACED = (nn.Linear, nn.Embedding, nn.LayerNorm, nn.RNN, nn.LSTM, nn.GRU, *CELLS, CharLM)
 PARTS = (nn.Module, nn.ModuleDict, nn.ModuleList, nn.Sequential)  # hold layers, are none
 
 
@@ -36,6 +38,29 @@ def placed(kind, *args, **options):
     return lambda device, dtype: kind(*args, **options, device=device, dtype=dtype)
 
 
+class Padded(nn.Module):
+    """A recurrent layer, called with two sequences of 6 and 3 steps."""
+
+    def __init__(self, layer, packed=False):
+        super().__init__()
+        self.layer, self.packed = layer, packed
+
+    def forward(self, x):
+        if not self.packed:
+            return self.layer(x, None, [3, 6])
+        output, state = self.layer(nn.pack_padded_sequence(x, [3, 6], enforce_sorted=False))
+        return output.data, state
+
+
+def padded(kind, packed=False):
+    layer = placed(kind, 5, 4, 2, bidirectional=True)
+    return lambda device, dtype: Padded(layer(device, dtype), packed)
+
+
+STACKED = {"num_layers": 2, "bidirectional": True, "dropout": 0.3, "residual": True}
+NOISY = {"zoneout": 0.3, "input_dropout": 0.3, "recurrent_dropout": 0.3}
+LEARNED = {"layer_norm": True, "single_bias": True}
+
 TABLE = {
     **{
         kind.__name__: (plain(kind), [X])
@@ -59,6 +84,19 @@ TABLE = {
     "RNN sigmoid": (placed(nn.RNN, 5, 4, nonlinearity="sigmoid", batch_first=True), [(2, 6, 5)]),
     "LSTM": (placed(nn.LSTM, 5, 4), [(6, 2, 5)]),
     "LSTM batch_first": (placed(nn.LSTM, 5, 4, bias=False, batch_first=True), [(2, 6, 5)]),
+    "LSTM projected": (placed(nn.LSTM, 5, 4, proj_size=3), [(6, 2, 5)]),
+    "LSTM everything": (placed(nn.LSTM, 5, 4, **NOISY, **LEARNED, forget_bias=1.0, peephole=True,
+                               learned_state=True), [(6, 2, 5)]),
+    "GRU": (placed(nn.GRU, 5, 4), [(6, 2, 5), (1, 2, 4)]),
+    "GRU everything": (placed(nn.GRU, 5, 4, **NOISY, **LEARNED, reset_after=False, update="take",
+                              learned_state=True), [(6, 2, 5)]),
+    **{f"{kind.__name__} stacked": (placed(kind, 5, 4, **STACKED), [(6, 2, 5)])
+       for kind in (nn.RNN, nn.LSTM, nn.GRU)},
+    **{f"{kind.__name__} {'packed' if packed else 'padded'}": (padded(kind, packed), [(6, 2, 5)])
+       for kind in (nn.RNN, nn.LSTM, nn.GRU) for packed in (False, True)},
+    **{kind.__name__: (placed(kind, 5, 4), [(3, 5)]) for kind in CELLS},
+    **{f"{kind.__name__} everything": (placed(kind, 5, 4, zoneout=0.3, **LEARNED), [(3, 5)])
+       for kind in CELLS},
     "CharLM": (placed(CharLM, 5, 4, 6), [Tokens((7, 2))]),
     "CharLM rnn": (placed(CharLM, 5, 4, 6, "rnn"), [Tokens((7, 2))]),
 }  # fmt: skip
