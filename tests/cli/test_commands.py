@@ -9,10 +9,13 @@ import sys
 import pytest
 
 import tinygrad_seq as tg
-from tinygrad_seq import nn, ops
+from tests.support import tasks
+from tinygrad_seq import models, nn, ops
 from tinygrad_seq.cli import main
 from tinygrad_seq.cli.layers import LAYERS
+from tinygrad_seq.cli.models import MODELS
 from tinygrad_seq.ops import registry
+from tinygrad_seq.train import TASKS
 from tinygrad_seq.train.log import read_log
 
 TINY = ["--embedding", "4", "--hidden", "24", "--batch", "4", "--bptt", "8", "--steps", "60",
@@ -70,6 +73,16 @@ def test_every_command_has_help(call, command):
     assert f"Usage: tinygrad-seq {command}" in call(command, "--help")
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_train_lists_the_tasks_and_every_task_has_help(call, task):
+    assert f"\n  {task} " in call("train", "--help")
+    text = call("train", task, "--help")
+    assert f"Usage: tinygrad-seq train {task}" in text
+    for name, value in TASKS[task].Config().as_dict().items():
+        assert f"\n  --{name.replace('_', '-')} " in text, name
+        assert value is None or f"[default: {value}]" in " ".join(text.split()), name
+
+
 def test_version(call):
     assert call("--version") == f"tinygrad-seq {tg.__version__}\n"
 
@@ -78,7 +91,7 @@ def test_training_prints_the_whole_story(call, folder, monkeypatch):
     monkeypatch.chdir(folder)
     text = call("train", "--text", "text.txt", *TINY)
     for words in ("text.txt: 1,053 + 117 characters", "lstm with 24 units", "step 0: validation",
-                  "step 30: validation", "  | ", "nats", "bits/char", "tok/s", "|g|", "clipped",
+                  "step 30: validation", "nats per character", "bits per character", "  | ", "nats", "bits/char", "tok/s", "|g|", "clipped",
                   "left", "trigram add-0.1", "bigram add-1", "unigram add-1", "uniform",
                   "in runs/char-lm: checkpoint.safetensors, log.jsonl"):  # fmt: skip
         assert words in text, words
@@ -90,11 +103,51 @@ def test_the_results_are_sorted_and_come_from_the_log(call, folder):
     text = call("train", "--resume", str(folder / "run"))  # finished: the end is shown again
     end = read_log(folder / "run" / "log.jsonl")[-1]
     assert f"{end['loss']:.3f}" in text
-    rows = text.split("nats/char")[1].split("\n\n")[0].splitlines()[1:]
+    rows = text.split("on the last 117 characters\n")[1].split("\n\n")[0].splitlines()[1:]
     values = [float(row.split()[-2]) for row in rows]
     assert values == sorted(values)
     assert len(values) == 5
     assert values[-1] == pytest.approx(math.log(13), abs=1e-3)
+
+
+def options(task):
+    """The tiny size of a task as command-line options."""
+    return [f"--{name.replace('_', '-')}={value}" for name, value in tasks.TINY[task].items()]
+
+
+@pytest.mark.parametrize("task", sorted(set(TASKS) - {"char-lm"}))
+def test_every_task_tells_its_story(call, task, tmp_path, monkeypatch):
+    tasks.use(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    text = call("train", task, *options(task))
+    end = read_log(tmp_path / "runs" / task / "log.jsonl")[-1]
+    words = ["step 0: validation", "step 40: validation", "|g|", "clipped", "left", end["model"],
+             f"on {end['held_out']}", *end["rivals"], f"in runs/{task}: checkpoint.safetensors",
+             *(measure.words for measure in TASKS[task].measures)]  # fmt: skip
+    for word in words:
+        assert word in text, word
+    assert "tinygrad-seq sample" not in text
+    assert f"runs/{task}-2" in call("train", task, *options(task))
+
+
+@pytest.mark.parametrize("asked", [[], ["music"]])
+def test_resume_goes_on_with_the_task_that_the_folder_holds(call, asked, tmp_path, monkeypatch):
+    tasks.use(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    first = call("train", "music", *options("music"))
+    checkpoint = (tmp_path / "runs/music/checkpoint.safetensors").read_bytes()
+    again = call("train", *asked, "--resume", "runs/music")  # finished: the end is shown again
+    assert again.split("\n\non the test set")[1] == first.split("\n\non the test set")[1]
+    assert ", from step 43" in again
+    assert (tmp_path / "runs/music/checkpoint.safetensors").read_bytes() == checkpoint
+
+
+def test_best_comes_first_whatever_best_means(call, tmp_path, monkeypatch):
+    tasks.use(monkeypatch)
+    text = call("train", "digits", *options("digits"), "--out", str(tmp_path / "run"))
+    rows = text.split("accuracy  nats per image\n")[1].split("\n\n")[0].splitlines()
+    shares = [float(row.split("%")[0].split()[-1]) for row in rows]
+    assert shares == sorted(shares, reverse=True)
 
 
 def test_a_picture_is_drawn_where_matplotlib_is(call, folder, monkeypatch):
@@ -136,6 +189,16 @@ def test_gradcheck_covers_every_layer(call):
     classes = {n for n, c in vars(nn).items() if isinstance(c, type) and issubclass(c, nn.Module)}
     assert {f"nn.{n}" for n in classes - containers} <= {name for name, _ in LAYERS}
     assert f"{len(LAYERS)} checked, 0 failed" in call("gradcheck", *(name for name, _ in LAYERS))
+
+
+def test_gradcheck_covers_every_model(call):
+    public = [m for m in models.__all__ if m != "arrangements"]
+    public += [f"arrangements.{n}" for n, c in vars(models.arrangements).items()
+               if isinstance(c, type) and c.__module__ == models.arrangements.__name__]  # fmt: skip
+    names = [name for name, _ in MODELS]
+    for model in public:
+        assert any(name.split()[0] == model for name in names), model
+    assert f"{len(MODELS)} checked, 0 failed" in call("gradcheck", *names)
 
 
 def test_gradcheck_on_the_stand_in_device(call):

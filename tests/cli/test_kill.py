@@ -9,8 +9,12 @@ import pytest
 from tinygrad_seq.train import RunFolder
 from tinygrad_seq.train.log import read_log
 
-SIZES = ["--embedding", "3", "--hidden", "5", "--batch", "4", "--bptt", "6", "--steps", "43",
-         "--log-every", "1", "--look-every", "20", "--checkpoint-every", "10"]  # fmt: skip
+SIZES = ["--hidden", "5", "--batch", "4", "--steps", "43", "--dropout", "0.2", "--log-every", "1",
+         "--look-every", "20", "--checkpoint-every", "10"]  # fmt: skip
+TASKS = {
+    "char-lm": ["--text", "text.txt", "--embedding", "3", "--bptt", "6", *SIZES],
+    "adding": ["--length", "8", *SIZES],
+}
 
 # A process that sends itself a signal when the line of step 27 has been written.
 DRIVER = """
@@ -38,21 +42,27 @@ def run(tmp_path, environment):
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120,
                               env=environment)  # fmt: skip
 
-    def start(number, out):
-        return call(number, "--text", "text.txt", "--out", out, *SIZES)
+    def start(number, out, task):
+        return call(number, task, "--out", out, *TASKS[task])
 
     return tmp_path, start, lambda out: call(0, "--resume", out)
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "saved_at"),
-    [(signal.SIGINT, 130, 27), (signal.SIGTERM, 130, 27), (signal.SIGKILL, -9, 20)],
+    ("task", "number", "status", "saved_at"),
+    [
+        ("char-lm", signal.SIGINT, 130, 27),
+        ("char-lm", signal.SIGTERM, 130, 27),
+        ("char-lm", signal.SIGKILL, -9, 20),
+        ("adding", signal.SIGINT, 130, 27),
+        ("adding", signal.SIGKILL, -9, 20),
+    ],
 )
-def test_killed_and_resumed_equals_uninterrupted(run, number, status, saved_at):
+def test_killed_and_resumed_equals_uninterrupted(run, task, number, status, saved_at):
     folder, start, resume = run
-    whole = start(0, "whole")
+    whole = start(0, "whole", task)
     assert whole.returncode == 0, whole.stderr
-    cut = start(number, "cut")
+    cut = start(number, "cut", task)
     assert cut.returncode == status, cut.stderr
     assert "Traceback" not in cut.stderr
     assert ("--resume cut" in cut.stdout) == (status == 130)

@@ -29,6 +29,8 @@ def trained(tmp_path_factory):
         (folder / name).write_bytes(content)
     text = str(folder / "good.txt")
     assert main(["train", "--text", text, "--out", str(folder / "run"), *TINY]) == 0
+    sums = ["train", "adding", "--hidden", "3", "--batch", "2", "--length", "4", "--steps", "2"]
+    assert main([*sums, "--out", str(folder / "sums")]) == 0
     (folder / "hollow").mkdir()
     (folder / "corrupt").mkdir()
     whole = (folder / "run" / "checkpoint.safetensors").read_bytes()
@@ -69,7 +71,7 @@ def mistake(trained, monkeypatch, capsys):
         ("--text short.txt", "too short: its last tenth"),
         ("--text window.txt", "need 2049 characters to train on, got 207"),
         ("--modle rnn", "--modle"),
-        ("--model gru", "model: expected rnn or lstm, got gru"),
+        ("--model gpt", "model: expected rnn, lstm or gru, got gpt"),
         ("--hidden 0", "hidden: expected a whole number ≥ 1, got 0"),
         ("--hidden many", "--hidden"),
         ("--hidden 2.5", "--hidden"),
@@ -87,6 +89,16 @@ def mistake(trained, monkeypatch, capsys):
         ("--device cpu:1", "index below 1"),
         ("--text", "--text"),
         ("surplus", "surplus"),
+        ("--layers 0", "layers"),
+        ("--dropout 1", "dropout: expected a number from 0 to below 1, got 1.0"),
+        ("--bptt 64 --k2 63", "k2: expected a whole number ≥ 64, that of --bptt, got 63"),
+        ("digit", "digit"),
+        ("digits surplus", "surplus"),
+        ("digits --bptt 3", "--bptt"),
+        ("digits --batch 0", "batch"),
+        ("adding --length 1", "length: expected a whole number ≥ 2, got 1"),
+        ("copy --wait 0", "wait: expected a whole number ≥ 1, got 0"),
+        ("music --lr nan", "lr: expected a number above 0, got nan"),
         ("--out run --text good.txt --batch 4 --bptt 6", "run holds a run already"),
         ("--out good.txt --text good.txt --batch 4 --bptt 6", "good.txt: no folder can be made"),
         ("--resume nowhere", "nowhere holds no checkpoint"),
@@ -98,10 +110,26 @@ def mistake(trained, monkeypatch, capsys):
         ("--resume run --text short.txt", "--text cannot be changed with --resume"),
         ("--resume run --out other", "--out cannot be changed with --resume"),
         ("--resume run --checkpoint-every 1", "--checkpoint-every cannot be changed"),
+        ("char-lm --resume run --lr 0.5", "--lr cannot be changed with --resume"),
+        ("digits --resume run", "run holds a run of char-lm, not of digits"),
+        ("--resume sums --lr 0.5", "--lr cannot be changed with --resume: sums goes on"),
+        ("--resume sums --text good.txt", "--text cannot be changed with --resume"),
+        ("adding --resume run", "run holds a run of char-lm, not of adding"),
+        ("char-lm --resume sums", "sums holds a run of adding, not of char-lm"),
     ],
 )
 def test_train(mistake, arguments, words):
     assert words in mistake("train", *arguments.split())
+
+
+@pytest.mark.parametrize("task", ["digits", "music"])
+def test_data_that_is_nowhere(mistake, trained, task, monkeypatch):
+    monkeypatch.setenv("TINYGRAD_SEQ_DATA", str(trained))
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    line = mistake("train", task)
+    assert "is not in" in line
+    assert "install tinygrad-seq[data]" in line
+    assert not (trained / "runs").exists()
 
 
 def test_no_gpu(mistake):
@@ -125,6 +153,7 @@ def test_no_gpu(mistake):
         (["run", "--temperature", "hot"], "--temperature"),
         (["run", "--length", "-5"], "length ≥ 0"),
         (["run", "--seed", "-5"], "an integer ≥ 0"),
+        (["sums"], "sample: expected a run of char-lm, whose model writes text, got one of adding"),
         (["run", "--device", "tpu"], "expected one of cpu, cuda, strict, got 'tpu'"),
     ],
 )

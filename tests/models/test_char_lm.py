@@ -13,7 +13,7 @@ from tinygrad_seq.models import CharLM
 from tinygrad_seq.models.char_lm import choose
 from tinygrad_seq.optim import Adam
 
-KINDS = ["rnn", "lstm"]
+KINDS = ["rnn", "lstm", "gru"]
 
 
 def column(tokens, device=None):
@@ -141,8 +141,21 @@ def test_generate_refuses_at_once(wrong, error, message):
 
 
 def test_an_unknown_layer_is_refused():
-    with pytest.raises(ArgumentError, match="rnn or lstm"):
-        CharLM(7, 3, 5, kind="gru")
+    with pytest.raises(ArgumentError, match="rnn or lstm or gru"):
+        CharLM(7, 3, 5, kind="gpt")
+
+
+def test_stacked_layers_carry_a_state_each_and_dropout_only_works_in_training():
+    model = CharLM(7, 3, 5, kind="gru", layers=3, dropout=0.5, dtype="float64")
+    tokens = column([1, 2, 3, 4])
+    one, state = model(tokens)
+    assert state.shape == (3, 1, 5)
+    assert (one.detach().numpy() != model(tokens)[0].detach().numpy()).any()
+    model.eval()
+    first, state = model(tokens[:2])
+    both = np.concatenate([first.detach().numpy(), model(tokens[2:], state)[0].detach().numpy()])
+    whole, _ = model(tokens)
+    np.testing.assert_allclose(both, whole.detach().numpy(), rtol=0, atol=1e-14)
 
 
 def test_a_token_beyond_the_vocabulary_is_refused():

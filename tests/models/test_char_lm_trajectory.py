@@ -11,7 +11,7 @@ from tinygrad_seq.nn import clip_grad_norm_
 from tinygrad_seq.optim import Adam
 
 V, E, H, B, K, STEPS, LR = 11, 6, 9, 3, 7, 50, 0.01
-CLIP = {"rnn": 0.55, "lstm": 0.3}
+CLIP = {"rnn": 0.55, "lstm": 0.3, "gru": 0.4}
 
 
 def streams():
@@ -20,8 +20,8 @@ def streams():
     return Streams.cut(text, B, K)
 
 
-def ours(kind, text):
-    model = CharLM(V, E, H, kind, dtype="float64")
+def ours(kind, layers, text):
+    model = CharLM(V, E, H, kind, layers, dtype="float64")
     start = {name: p.numpy().copy() for name, p in model.state_dict().items()}
     optimizer = Adam(model.parameters(), lr=LR)
     losses, norms, state = [], [], None
@@ -35,13 +35,13 @@ def ours(kind, text):
     return start, losses, norms, end
 
 
-def theirs(torch, kind, start, text):
+def theirs(torch, kind, layers, start, text):
     class Model(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            layer = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM}[kind]
+            layer = getattr(torch.nn, kind.upper())
             self.embedding = torch.nn.Embedding(V, E)
-            self.rnn = layer(E, H)
+            self.rnn = layer(E, H, layers)
             self.head = torch.nn.Linear(H, V)
 
     model = Model().double()
@@ -64,11 +64,11 @@ def theirs(torch, kind, start, text):
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("kind", ["rnn", "lstm"])
-def test_fifty_steps_of_training_follow_pytorch(torch, kind):
+@pytest.mark.parametrize(("kind", "layers"), [("rnn", 1), ("lstm", 1), ("gru", 1), ("gru", 2)])
+def test_fifty_steps_of_training_follow_pytorch(torch, kind, layers):
     text = streams()
-    start, losses, norms, end = ours(kind, text)
-    expected_losses, expected_norms, expected_end = theirs(torch, kind, start, text)
+    start, losses, norms, end = ours(kind, layers, text)
+    expected_losses, expected_norms, expected_end = theirs(torch, kind, layers, start, text)
     assert len(losses) == STEPS
     assert losses[-1] < 0.9 * losses[0]
     assert min(norms) < CLIP[kind] < max(norms)  # some steps are clipped, some are not

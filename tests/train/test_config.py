@@ -6,28 +6,48 @@ from itertools import pairwise
 import pytest
 
 from tinygrad_seq.errors import ArgumentError, StateError
-from tinygrad_seq.train import TrainConfig
+from tinygrad_seq.train import TASKS, TrainConfig
+from tinygrad_seq.train.config import option_notes
+from tinygrad_seq.train.tasks.char_lm import CharConfig
 
 
-def test_a_configuration_survives_as_a_dict():
-    config = TrainConfig(text="a.txt", hidden=7, clip=0)
-    assert TrainConfig.from_dict(config.as_dict()) == config
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_a_configuration_survives_as_a_dict(task):
+    config = task.Config(hidden=7, clip=0, seed=3)
+    assert task.Config.from_dict(config.as_dict()) == config
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_every_option_has_its_help(task):
+    for name in task.Config().as_dict():
+        assert option_notes(task.Config, name)["help"].endswith((".", "...")), name
+
+
+def test_help_comes_from_the_class_nearest_to_the_task():
+    assert option_notes(CharConfig, "batch")["help"] == "Pieces of the text read side by side."
+    assert option_notes(CharConfig, "hidden")["help"] == "Units of each recurrent layer."
+    assert option_notes(CharConfig, "k2")["metavar"] == "K"
 
 
 @pytest.mark.parametrize("odd", [{"colour": "red"}, {}])
 def test_a_dict_with_other_options_is_refused(odd):
-    options = TrainConfig().as_dict() | odd
+    options = CharConfig().as_dict() | odd
     if not odd:
         del options["bptt"]
     with pytest.raises(StateError, match="colour" if odd else "bptt"):
-        TrainConfig.from_dict(options)
+        CharConfig.from_dict(options)
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"model": "gru"}, "model: expected rnn or lstm, got gru"),
+        ({"model": "gpt"}, "model: expected rnn, lstm or gru, got gpt"),
         ({"hidden": 0}, "hidden"),
+        ({"layers": 0}, "layers"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"dropout": -0.1}, "dropout"),
+        ({"embedding": 0}, "embedding"),
+        ({"k2": 63}, "k2: expected a whole number ≥ 64, that of --bptt, got 63"),
         ({"batch": -1}, "batch"),
         ({"bptt": 0}, "bptt"),
         ({"steps": 0}, "steps"),
@@ -42,7 +62,15 @@ def test_a_dict_with_other_options_is_refused(odd):
 )
 def test_options_out_of_range_are_refused(wrong, message):
     with pytest.raises(ArgumentError, match=message):
-        TrainConfig(**wrong)
+        CharConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("task", "wrong"), [("adding", {"length": 1}), ("copy", {"wait": 0}), ("digits", {"batch": 0})]
+)
+def test_options_of_other_tasks_out_of_range_are_refused(task, wrong):
+    with pytest.raises(ArgumentError, match=next(iter(wrong))):
+        TASKS[task].Config(**wrong)
 
 
 def test_the_learning_rate_rises_and_falls():

@@ -28,7 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
-for command in (train, sample, gradcheck, ops, info):
+app.add_typer(train, name="train")
+for command in (sample, gradcheck, ops, info):
     app.command(no_args_is_help=command is sample)(command)
 
 

@@ -11,13 +11,12 @@ import numpy as np
 from tinygrad_seq import nn
 from tinygrad_seq.autograd import Tensor, tensor
 from tinygrad_seq.backend import manual_seed
-from tinygrad_seq.models import CharLM
 from tinygrad_seq.ops.sample import Integers, Sample, Uniform
 
 Make = Callable[..., nn.Module]
 
 
-def _layer(
+def layer(
     name: str, make: Make, *inputs: Any, placed: bool = True
 ) -> tuple[str, Callable[[str], tuple[nn.Module, list[Tensor]]]]:
     """A layer by name, and how to build it with its inputs on a device.
@@ -120,7 +119,7 @@ def _recurrent(kind: Any, own: dict[str, dict[str, Any]]) -> Iterator[Any]:
     """The rows of one kind of layer."""
     name, two = f"nn.{kind.__name__}", kind is nn.LSTM
     for label, options in (OPTIONS | own).items():
-        yield _layer(f"{name} {label}".strip(), partial(kind, 2, 3, **options), X)
+        yield layer(f"{name} {label}".strip(), partial(kind, 2, 3, **options), X)
     state = ((1, 2, 3),) * (2 if two else 1)
     ways: dict[str, tuple[Any, ...]] = {
         "given state": (_from_state, X, *state),
@@ -131,9 +130,9 @@ def _recurrent(kind: Any, own: dict[str, dict[str, Any]]) -> Iterator[Any]:
     for label, (how, *inputs) in ways.items():
         if how is not _inside or kind is not nn.RNN:
             both = {"bidirectional": how in (_padded, _packed)}
-            yield _layer(f"{name} {label}", _called(partial(kind, 2, 3, **both), how), *inputs)
+            yield layer(f"{name} {label}", _called(partial(kind, 2, 3, **both), how), *inputs)
     still = partial(kind, 2, 3, zoneout=0.3)
-    yield _layer(f"{name} zoneout, evaluated", lambda **where: still(**where).eval(), X)
+    yield layer(f"{name} zoneout, evaluated", lambda **where: still(**where).eval(), X)
 
 
 def _called(make: Make, how: Callable[..., Any]) -> Make:
@@ -145,7 +144,7 @@ def _cells(kind: Any, own: dict[str, dict[str, Any]]) -> Iterator[Any]:
     state = ((2, 3),) * (2 if kind is nn.LSTMCell else 1)
     for label, options in (CELL_OPTIONS | own).items():
         make = _called(partial(kind, 2, 3, **options), _from_state)
-        yield _layer(f"nn.{kind.__name__} {label}".strip(), make, (2, 2), *state)
+        yield layer(f"nn.{kind.__name__} {label}".strip(), make, (2, 2), *state)
 
 
 RECURRENT = (
@@ -157,19 +156,15 @@ RECURRENT = (
     *_cells(nn.GRUCell, {k: GRU_OPTIONS[k] for k in ("reset before", "update take")}),
 )
 
-TOKENS = Integers((5, 2), 0, 5)  # (T, B)
-
 LAYERS = (
-    *(_layer(f"nn.{kind.__name__}", kind, (3, 4), placed=False) for kind in ACTIVATIONS),
-    _layer("nn.Dropout", lambda: nn.Dropout(0.4), (3, 4), placed=False),
-    _layer("nn.MSELoss", nn.MSELoss, (3, 4), (3, 4), placed=False),
-    _layer("nn.CrossEntropyLoss", nn.CrossEntropyLoss, (3, 4), Integers((3,), 0, 4), placed=False),
-    _layer("nn.NLLLoss", nn.NLLLoss, (3, 4), Integers((3,), 0, 4), placed=False),
-    _layer("nn.BCEWithLogitsLoss", nn.BCEWithLogitsLoss, (3, 4), Uniform((3, 4)), placed=False),
-    _layer("nn.Linear", lambda **where: nn.Linear(3, 4, **where), (2, 5, 3)),
-    _layer("nn.Embedding", lambda **where: nn.Embedding(5, 3, **where), Integers((4, 2), 0, 5)),
-    _layer("nn.LayerNorm", lambda **where: nn.LayerNorm(4, **where), (3, 4)),
+    *(layer(f"nn.{kind.__name__}", kind, (3, 4), placed=False) for kind in ACTIVATIONS),
+    layer("nn.Dropout", lambda: nn.Dropout(0.4), (3, 4), placed=False),
+    layer("nn.MSELoss", nn.MSELoss, (3, 4), (3, 4), placed=False),
+    layer("nn.CrossEntropyLoss", nn.CrossEntropyLoss, (3, 4), Integers((3,), 0, 4), placed=False),
+    layer("nn.NLLLoss", nn.NLLLoss, (3, 4), Integers((3,), 0, 4), placed=False),
+    layer("nn.BCEWithLogitsLoss", nn.BCEWithLogitsLoss, (3, 4), Uniform((3, 4)), placed=False),
+    layer("nn.Linear", lambda **where: nn.Linear(3, 4, **where), (2, 5, 3)),
+    layer("nn.Embedding", lambda **where: nn.Embedding(5, 3, **where), Integers((4, 2), 0, 5)),
+    layer("nn.LayerNorm", lambda **where: nn.LayerNorm(4, **where), (3, 4)),
     *RECURRENT,
-    _layer("CharLM rnn", lambda **where: CharLM(5, 3, 4, "rnn", **where), TOKENS),
-    _layer("CharLM lstm", lambda **where: CharLM(5, 3, 4, "lstm", **where), TOKENS),
 )

@@ -10,7 +10,8 @@ from tinygrad_seq.backend import Generator
 from tinygrad_seq.cli.console import console
 from tinygrad_seq.train import RunFolder
 from tinygrad_seq.train.progress import printable
-from tinygrad_seq.train.run import opening, saved_model, write
+from tinygrad_seq.train.sample import saved_model
+from tinygrad_seq.train.tasks.char_lm import opening, write
 
 
 def sample(

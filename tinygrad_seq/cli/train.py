@@ -1,90 +1,126 @@
-"""``tinygrad-seq train``: a character model by truncated backpropagation through time."""
+"""``tinygrad-seq train``: one command for every task, made from the task's configuration."""
 
 from __future__ import annotations
 
-import math
-from pathlib import Path
-from typing import Annotated, Any
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from typing import Any, get_type_hints
 
 import typer
 from rich.console import Console
 from threadpoolctl import threadpool_limits
+from typer.core import TyperGroup
 
-from tinygrad_seq.cli.console import console, table
-from tinygrad_seq.data import python_topics, read_text
-from tinygrad_seq.errors import ArgumentError, MissingDependencyError
-from tinygrad_seq.train import CharRun, RunFolder, TrainConfig, finish, fit, interruptible
-from tinygrad_seq.train.log import Event, JsonLog, read_log
-from tinygrad_seq.train.picture import draw
+from tinygrad_seq.cli.console import console
+from tinygrad_seq.cli.story import conclude, introduce, stopped
+from tinygrad_seq.errors import ArgumentError
+from tinygrad_seq.train import TASKS, Run, RunFolder, Task, finish, fit, interruptible
+from tinygrad_seq.train.config import TrainConfig, option_notes
+from tinygrad_seq.train.log import Event, JsonLog
 from tinygrad_seq.train.progress import Progress
-from tinygrad_seq.train.run import saved_config
+from tinygrad_seq.train.run import make_task, saved_task
 
 INTERRUPTED = 130
-D = TrainConfig()
+DEFAULT = "char-lm"
+UNNAMED = "unnamed task"
 
 
-def _option(help: str, metavar: str | None = None, flag: str | None = None) -> Any:
-    names = [flag] if flag else []
-    return typer.Option(*names, help=help, metavar=metavar, show_default=True)
+class _DefaultTask(TyperGroup):
+    """A group whose commands are tasks; options without one are for the character model."""
+
+    def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
+        if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+            context.meta[UNNAMED] = True
+            arguments = [DEFAULT, *arguments]
+        return super().parse_args(context, arguments)
 
 
-def train(
-    context: typer.Context,
-    text: Annotated[
-        str | None, _option("Any UTF-8 text. Default: the reference that Python carries.", "FILE")
-    ] = D.text,
-    model: Annotated[str, _option("Recurrent layer.", "rnn|lstm")] = D.model,
-    embedding: Annotated[int, _option("Size of the character embedding.")] = D.embedding,
-    hidden: Annotated[int, _option("Units of the recurrent layer.")] = D.hidden,
-    batch: Annotated[int, _option("Pieces of the text read side by side.")] = D.batch,
-    bptt: Annotated[int, _option("Steps in a window of truncated BPTT.")] = D.bptt,
-    steps: Annotated[int, _option("Windows to train on.")] = D.steps,
-    lr: Annotated[float, _option("Adam's learning rate at its peak.")] = D.lr,
-    clip: Annotated[float, _option("Largest gradient norm; 0 for no clipping.")] = D.clip,
-    seed: Annotated[int, _option("Start of the random numbers.")] = D.seed,
-    device: Annotated[str, _option("cpu, cuda, cuda:1 ...", "NAME")] = D.device,
-    threads: Annotated[int, _option("Threads of a matrix product.")] = D.threads,
-    log_every: Annotated[int, _option("Steps between lines of the log.")] = D.log_every,
-    look_every: Annotated[int, _option("Steps between samples.")] = D.look_every,
-    checkpoint_every: Annotated[int, _option("Steps between saves.")] = D.checkpoint_every,
-    out: Annotated[
-        str | None, _option("A new folder. Default: runs/char-lm, or -2, -3 ...", "DIR")
-    ] = None,
-    resume: Annotated[
-        str | None, _option("Go on with the run in DIR; its options hold.", "DIR")
-    ] = None,
-) -> None:
-    """Train a character model on a text, and compare it with count models.
+train = typer.Typer(cls=_DefaultTask, rich_markup_mode=None)
 
-    Ctrl-C saves; a resumed run goes on bitwise as if it had never been stopped.
+
+@train.callback()
+def tasks() -> None:
+    """Train a model on one of the tasks below; without one, on text (char-lm).
+
+    Every task has its own options: tinygrad-seq train TASK --help. Ctrl-C saves; a resumed run
+    goes on bitwise as if it had never been stopped.
     """
-    given = {
-        name: value
-        for name, value in context.params.items()
-        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
-    }
-    if resume is not None:
-        run, folder, log, seconds = _resume(resume, given)
-    else:
-        options = {k: v for k, v in context.params.items() if k not in ("out", "resume")}
-        config = TrainConfig.from_dict(options)
-        run = CharRun(config, _text(config))
-        folder, seconds = RunFolder.new(out), 0.0
-        log = folder.start_log(run)
-    # A second thread gains half as much again where a core is idle, and loses twentyfold where none
-    # is: the threads of a product wait for each other. So it has to be asked for.
-    with threadpool_limits(run.config.threads, user_api="blas"):
-        _train(run, folder, log, seconds, console())
 
 
-def _text(config: TrainConfig) -> str:
-    return python_topics() if config.text is None else read_text(config.text)
+def _command(task: type[Task]) -> Callable[..., None]:
+    """The command of a task, its options read from the task's configuration."""
+
+    def command(context: typer.Context, **values: Any) -> None:
+        given = {
+            name
+            for name in values
+            if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+        }
+        out, resume = values.pop("out"), values.pop("resume")
+        if resume is not None:
+            asked = None if UNNAMED in context.meta else task.name
+            run, folder, log, seconds = _resume(resume, asked, {k: values.get(k) for k in given})
+        else:
+            run = Run(task(task.Config.from_dict(values)))
+            folder, seconds = RunFolder.new(out, task.name), 0.0
+            log = folder.start_log(run)
+        # A second thread gains half as much again where a core is idle, and loses twentyfold where
+        # none is: the threads of a product wait for each other. So it has to be asked for.
+        with threadpool_limits(run.config.threads, user_api="blas"):
+            _train(run, folder, log, seconds, console())
+
+    parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY,
+                                    annotation=typer.Context), *_parameters(task)]  # fmt: skip
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__doc__ = f"{(task.__doc__ or '').splitlines()[0]}"
+    return command
 
 
-def _resume(path: str, given: dict[str, Any]) -> tuple[CharRun, RunFolder, JsonLog, float]:
+def _parameters(task: type[Task]) -> list[inspect.Parameter]:
+    """The options of a task: its own first, then those that others have too, then the places."""
+    hints = get_type_hints(task.Config)
+    classes = [c for c in task.Config.__mro__ if issubclass(c, TrainConfig)]
+    age = {f.name: n for n, c in enumerate(classes) for f in fields(c)}  # who had it first
+    made = [_option(f.name, hints[f.name], f.default, **option_notes(task.Config, f.name))
+            for f in sorted(fields(task.Config), key=lambda f: age[f.name])]  # fmt: skip
+    out = f"A new folder. Default: runs/{task.name}, or -2, -3 ..."
+    return [
+        *made,
+        _option("out", str | None, None, out, "DIR"),
+        _option("resume", str | None, None, "Go on with the run in DIR; its options hold.", "DIR"),
+    ]
+
+
+def _option(
+    name: str, kind: Any, default: Any, help: str, metavar: str | None
+) -> inspect.Parameter:
+    assert default is not MISSING, name
+    flag = f"--{name.replace('_', '-')}"
+    held = typer.Option(default, flag, help=help, metavar=metavar, show_default=default is not None)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=held, annotation=kind)
+
+
+for _task in TASKS.values():
+    train.command(_task.name)(_command(_task))
+
+
+def _resume(
+    path: str, asked: str | None, given: dict[str, Any]
+) -> tuple[Run, RunFolder, JsonLog, float]:
     folder = RunFolder(path)
     saved = folder.load()
-    config = saved_config(saved)
+    name, config = saved_task(saved)
+    if asked not in (None, name):
+        raise ArgumentError(f"{path} holds a run of {name}, not of {asked}")
+    _expect_unchanged(path, config, given)
+    run = Run.from_state_dict(saved, make_task(name, config))
+    log, seconds = folder.resume_log(saved)
+    return run, folder, log, seconds
+
+
+def _expect_unchanged(path: str, config: TrainConfig, given: dict[str, Any]) -> None:
     for name, value in given.items():
         held = config.as_dict().get(name)
         if name != "resume" and (name == "out" or value != held):
@@ -92,15 +128,15 @@ def _resume(path: str, given: dict[str, Any]) -> tuple[CharRun, RunFolder, JsonL
                 f"--{name.replace('_', '-')} cannot be changed with --resume: "
                 f"{path} goes on with the options it was started with"
             )
-    run = CharRun.from_state_dict(saved, _text(config))
-    log, seconds = folder.resume_log(saved)
-    return run, folder, log, seconds
 
 
-def _train(run: CharRun, folder: RunFolder, log: JsonLog, seconds: float, screen: Console) -> None:
-    screen.print(_introduction(run, folder))
+def _train(run: Run, folder: RunFolder, log: JsonLog, seconds: float, screen: Console) -> None:
+    introduce(run, screen)
     try:
-        with interruptible() as stop, Progress(screen, run.config.steps) as progress:
+        with (
+            interruptible() as stop,
+            Progress(screen, type(run.task), run.config.steps) as progress,
+        ):
 
             def report(event: Event) -> None:
                 log.write(event)
@@ -114,41 +150,6 @@ def _train(run: CharRun, folder: RunFolder, log: JsonLog, seconds: float, screen
     finally:
         log.close()
     if not done or stop():
-        screen.print(
-            f"stopped at step {run.step} of {run.config.steps}; go on with\n"
-            f"  tinygrad-seq train --resume {folder.path}"
-        )
+        stopped(run, folder, screen)
         raise typer.Exit(INTERRUPTED)
-    _conclude(run, folder, screen)
-
-
-def _introduction(run: CharRun, folder: RunFolder) -> str:
-    config, sizes = run.config, sum(p.size for p in run.model.parameters())
-    name = "Python's language reference" if config.text is None else Path(config.text).name
-    begun = f", from step {run.step}" if run.step else ""
-    return (
-        f"{name}: {len(run.training):,} + {len(run.validation):,} characters, "
-        f"{len(run.vocabulary)} different\n"
-        f"{config.model} with {config.hidden} units, {sizes:,} parameters, on {config.device}\n"
-        f"{config.steps} windows of {config.batch} x {config.bptt} characters{begun}; "
-        f"Ctrl-C saves and stops"
-    )
-
-
-def _conclude(run: CharRun, folder: RunFolder, screen: Console) -> None:
-    end = read_log(folder.log)[-1]
-    losses = {end["model"]: end["loss"], **end["baselines"]}
-    losses["uniform"] = math.log(len(run.vocabulary))
-    screen.print(f"\nvalidation loss on the last {end['characters']:,} characters")
-    rows = table("model", "nats/char", "bits/char", right=("nats/char", "bits/char"))
-    for name, loss in sorted(losses.items(), key=lambda row: row[1]):
-        rows.add_row(name, f"{loss:.3f}", f"{loss / math.log(2):.3f}")
-    screen.print(rows)
-    files = [folder.checkpoint.name, folder.log.name]
-    try:
-        draw(folder.log, folder.curves)
-        files.append(folder.curves.name)
-    except MissingDependencyError as error:
-        screen.print(f"no picture: {error}")
-    screen.print(f"\nin {folder.path}: {', '.join(files)}")
-    screen.print(f"try: tinygrad-seq sample {folder.path} --temperature 0.7")
+    conclude(run.task, folder, screen)

@@ -1,5 +1,8 @@
-"""Whole models, each one file."""
+"""Whole models, and in ``arrangements`` the five ways to arrange inputs and outputs in time."""
 
+from tinygrad_seq.models import arrangements
 from tinygrad_seq.models.char_lm import CharLM
+from tinygrad_seq.models.reader import Reader, RowClassifier
+from tinygrad_seq.models.tagger import FrameModel, Tagger
 
-__all__ = ["CharLM"]
+__all__ = ["CharLM", "FrameModel", "Reader", "RowClassifier", "Tagger", "arrangements"]

@@ -1,4 +1,4 @@
-"""A character language model: embedding, recurrent layer, linear read-out.
+"""A character language model: embedding, recurrent layers, linear read-out.
 
     x_t = E[c_t]        h_t = RNN(x_t, h_{t−1})        p(c_{t+1} | c_1 … c_t) = softmax(W h_t + b)
 
@@ -16,19 +16,15 @@ from tinygrad_seq import ops
 from tinygrad_seq.autograd import Tensor, no_grad, tensor
 from tinygrad_seq.backend import Generator, default_generator
 from tinygrad_seq.errors import ArgumentError, DataError, expect
-from tinygrad_seq.nn import LSTM, RNN, Embedding, Linear, Module
-
-LAYERS = {"rnn": RNN, "lstm": LSTM}
-
-# What is carried from one window to the next: h for an RNN, (h, c) for an LSTM, each (1, B, H).
-State = Any
+from tinygrad_seq.models.recurrent import State, recurrent
+from tinygrad_seq.nn import Dropout, Embedding, Linear, Module
 
 
 class CharLM(Module):
     """Logits of the next character for every position of a text.
 
-    vocabulary: V, the number of characters. kind: ``"lstm"`` or ``"rnn"`` (tanh). embedding,
-    hidden: the sizes E and H.
+    vocabulary: V, the number of characters. kind: ``"rnn"`` (tanh), ``"lstm"`` or ``"gru"``.
+    embedding, hidden: the sizes E and H. dropout: on what each of the ``layers`` hands up.
     """
 
     def __init__(
@@ -37,20 +33,23 @@ class CharLM(Module):
         embedding: int = 64,
         hidden: int = 256,
         kind: str = "lstm",
+        layers: int = 1,
+        dropout: float = 0.0,
         device: Any = None,
         dtype: Any = None,
     ):
         super().__init__()
-        expect(kind in LAYERS, "CharLM", " or ".join(LAYERS), repr(kind), ArgumentError)
-        self.embedding = Embedding(vocabulary, embedding, device=device, dtype=dtype)
-        self.rnn = LAYERS[kind](embedding, hidden, device=device, dtype=dtype)
-        self.head = Linear(hidden, vocabulary, device=device, dtype=dtype)
+        where = {"device": device, "dtype": dtype}
+        self.embedding = Embedding(vocabulary, embedding, **where)
+        self.rnn = recurrent(kind, embedding, hidden, layers, dropout, **where)
+        self.dropout = Dropout(dropout)
+        self.head = Linear(hidden, vocabulary, **where)
 
     def forward(self, tokens: Tensor, state: State = None) -> tuple[Tensor, State]:
         """tokens (T, B), state of before (None: zeros) → logits (T, B, V), state of after."""
         x = self.embedding(tokens)  # (T, B, E)
         h, state = self.rnn(x, state)  # (T, B, H)
-        return self.head(h), state  # (T, B, V)
+        return self.head(self.dropout(h)), state  # (T, B, V)
 
     def loss(self, tokens: Tensor, targets: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Mean cross-entropy against ``targets`` (T, B), in nats per character, and the state."""

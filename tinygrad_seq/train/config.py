@@ -1,56 +1,65 @@
-"""What a training run was asked to do: everything but the text itself and the place of its output.
+"""What a training run was asked to do: everything but the place of its output.
 
-Two runs with equal configurations on equal texts have bitwise equal weights (on one machine).
+Each task has a configuration class of its own. A field made by ``option`` is also an option of the
+command line, with its default, its help and its name (``log_every`` is ``--log-every``). A subclass
+gives a field another default by naming it again, and adds what only its task has.
+
+Two runs with equal configurations on equal data have bitwise equal weights (on one machine).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
 
 from tinygrad_seq.errors import ArgumentError, StateError, expect
 
+KINDS = ("rnn", "lstm", "gru")
 
-@dataclass(frozen=True)
+
+def option(default: Any, help: str, metavar: str | None = None) -> Any:
+    """A field of a configuration, with what the command line says of it."""
+    return field(default=default, metadata={"help": help, "metavar": metavar})
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Options of a run. ``text`` None stands for Python's own reference; ``clip`` 0 for no clip."""
+    """The options that every task has. ``clip`` 0: no clipping."""
 
-    text: str | None = None
-    model: str = "lstm"
-    embedding: int = 64
-    hidden: int = 256
-    batch: int = 32
-    bptt: int = 64
-    steps: int = 1500
-    lr: float = 0.004
-    clip: float = 0.5
-    seed: int = 0
-    device: str = "cpu"
-    threads: int = 1
-    log_every: int = 10
-    look_every: int = 250
-    checkpoint_every: int = 250
+    batch: int = option(32, "Sequences side by side.")
+    steps: int = option(1000, "Updates of the weights.")
+    lr: float = option(0.004, "Adam's learning rate at its peak.")
+    clip: float = option(1.0, "Largest gradient norm; 0 for no clipping.")
+    seed: int = option(0, "Start of the random numbers.")
+    device: str = option("cpu", "cpu, cuda, cuda:1 ...", "NAME")
+    threads: int = option(1, "Threads of a matrix product.")
+    log_every: int = option(10, "Steps between lines of the log.")
+    look_every: int = option(250, "Steps between looks at held-out data.")
+    checkpoint_every: int = option(250, "Steps between saves.")
 
     def __post_init__(self) -> None:
-        def check(name: str, ok: bool, expected: str) -> None:
-            expect(ok, name.replace("_", "-"), expected, getattr(self, name), ArgumentError)
+        """Raises ArgumentError, naming the option, for a value out of range."""
+        self._at_least_one("batch", "steps", "threads", "log_every", "look_every",
+                           "checkpoint_every")  # fmt: skip
+        self._check("lr", 0 < self.lr < math.inf, "a number above 0")
+        self._check("clip", 0 <= self.clip < math.inf, "a number ≥ 0 (0: no clipping)")
+        self._check("seed", self.seed >= 0, "a whole number ≥ 0")
 
-        check("model", self.model in ("rnn", "lstm"), "rnn or lstm")
-        for name in ("embedding", "hidden", "batch", "bptt", "steps", "threads", "log_every",
-                     "look_every", "checkpoint_every"):  # fmt: skip
-            check(name, getattr(self, name) >= 1, "a whole number ≥ 1")
-        check("lr", 0 < self.lr < math.inf, "a number above 0")
-        check("clip", 0 <= self.clip < math.inf, "a number ≥ 0 (0: no clipping)")
-        check("seed", self.seed >= 0, "a whole number ≥ 0")
+    def _check(self, name: str, ok: object, expected: str) -> None:
+        expect(ok, name.replace("_", "-"), expected, getattr(self, name), ArgumentError)
+
+    def _at_least_one(self, *names: str) -> None:
+        for name in names:
+            self._check(name, getattr(self, name) >= 1, "a whole number ≥ 1")
 
     def as_dict(self) -> dict[str, Any]:
         """The options by name, as a checkpoint and a log hold them."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, options: Mapping[str, Any]) -> TrainConfig:
+    def from_dict(cls, options: Mapping[str, Any]) -> Self:
         """The configuration that ``as_dict`` gave. Raises StateError for one that is not ours."""
         names = {field.name for field in fields(cls)}
         if set(options) != names:
@@ -67,3 +76,40 @@ class TrainConfig:
         """
         warm = min(1.0, (step + 1) / max(1.0, self.steps / 20))
         return self.lr * warm * (0.525 + 0.475 * math.cos(math.pi * step / self.steps))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurrentConfig(TrainConfig):
+    """The options of tasks whose model is a stack of recurrent layers."""
+
+    model: str = option("lstm", "Recurrent layer.", "|".join(KINDS))
+    hidden: int = option(128, "Units of each recurrent layer.")
+    layers: int = option(1, "Recurrent layers, one upon the other.")
+    dropout: float = option(0.0, "Share of activations dropped above each layer.")
+
+    def __post_init__(self) -> None:
+        """Raises ArgumentError, naming the option, for a value out of range."""
+        super().__post_init__()
+        self._check("model", self.model in KINDS, "rnn, lstm or gru")
+        self._at_least_one("hidden", "layers")
+        self._check("dropout", 0 <= self.dropout < 1, "a number from 0 to below 1")
+
+    @property
+    def net(self) -> dict[str, Any]:
+        """Kind, size, depth, dropout and device, as the models take them."""
+        return {
+            "kind": self.model,
+            "hidden": self.hidden,
+            "layers": self.layers,
+            "dropout": self.dropout,
+            "device": self.device,
+        }
+
+
+def option_notes(config: type[TrainConfig], name: str) -> Mapping[str, Any]:
+    """Help and metavar of an option, from the class nearest to ``config`` that gives them."""
+    for base in config.__mro__:
+        held = {f.name: f for f in fields(base)} if issubclass(base, TrainConfig) else {}
+        if name in held and held[name].metadata:
+            return held[name].metadata
+    return {"help": "", "metavar": None}

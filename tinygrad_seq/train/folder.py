@@ -13,9 +13,9 @@ import tinygrad_seq
 from tinygrad_seq.errors import DataError, StateError
 from tinygrad_seq.nn.serialization import load, save
 from tinygrad_seq.train.log import Event, JsonLog, read_log
-from tinygrad_seq.train.run import CharRun
+from tinygrad_seq.train.run import Run
 
-DEFAULT = Path("runs/char-lm")
+PLACE = Path("runs")
 
 
 class RunFolder:
@@ -32,16 +32,16 @@ class RunFolder:
         return self.checkpoint.exists() or self.log.exists()
 
     @classmethod
-    def new(cls, path: str | Path | None = None) -> RunFolder:
+    def new(cls, path: str | Path | None = None, task: str = "char-lm") -> RunFolder:
         """A folder for a new run; the run of another is never touched.
 
-        path None: ``runs/char-lm``, or the first free one of ``runs/char-lm-2``, ``-3`` …
+        path None: ``runs/TASK``, or the first free one of ``runs/TASK-2``, ``-3`` …
         Raises DataError if the path is taken or cannot be made.
         """
         if path is None:
-            number, folder = 2, cls(DEFAULT)
+            number, folder = 2, cls(PLACE / task)
             while folder.path.exists():
-                number, folder = number + 1, cls(f"{DEFAULT}-{number}")
+                number, folder = number + 1, cls(PLACE / f"{task}-{number}")
         else:
             folder = cls(path)
         if folder.holds_run():
@@ -61,12 +61,12 @@ class RunFolder:
             raise StateError(f"{self.path} holds no checkpoint (no file {self.checkpoint.name})")
         return load(self.checkpoint)
 
-    def save(self, run: CharRun, log: JsonLog) -> None:
+    def save(self, run: Run, log: JsonLog) -> None:
         """Replace the checkpoint by one of ``run`` as it is now; all or nothing."""
         log.sync()  # the log must never be behind the checkpoint
         save(self.checkpoint, {**run.state_dict(), "log_lines": log.lines})
 
-    def start_log(self, run: CharRun) -> JsonLog:
+    def start_log(self, run: Run) -> JsonLog:
         """A new log with its header."""
         log = JsonLog(self.log)
         log.write(header(run))
@@ -79,20 +79,18 @@ class RunFolder:
         return log, max(times, default=0.0)
 
 
-def header(run: CharRun) -> Event:
+def header(run: Run) -> Event:
     """The first line of a log: what is run, on what, with what."""
     return {
         "event": "header",
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "task": run.task.name,
         "config": run.config.as_dict(),
-        "text": {
-            "sha256": run.fingerprint,
-            "training_characters": len(run.training),
-            "validation_characters": len(run.validation),
-            "vocabulary": len(run.vocabulary),
-        },
+        "data": run.task.describe_data(),
+        "fingerprint": run.task.fingerprint,
+        "model": run.task.describe_model(),
         "parameters": sum(p.size for p in run.model.parameters()),
-        "windows_per_epoch": run.streams.windows,
+        "updates_per_epoch": run.task.updates_per_epoch,
         "versions": {
             "tinygrad_seq": tinygrad_seq.__version__,
             "numpy": np.__version__,

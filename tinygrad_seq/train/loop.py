@@ -1,27 +1,22 @@
-"""The loop over windows of a text: truncated backpropagation through time, step by step."""
+"""The loop over updates: gradients, clipping, rate, step; now and then a look and a save."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
-from tinygrad_seq.backend import Generator
-from tinygrad_seq.bptt import TruncatedBPTT
-from tinygrad_seq.data import baselines
 from tinygrad_seq.errors import AnomalyError
 from tinygrad_seq.nn import clip_grad_norm_
-from tinygrad_seq.train.evaluate import evaluate
+from tinygrad_seq.train.evaluate import evaluating
 from tinygrad_seq.train.log import Event
-from tinygrad_seq.train.run import CharRun, write
+from tinygrad_seq.train.run import Run
 from tinygrad_seq.train.stopwatch import Stopwatch
 
 Report = Callable[[Event], None]
 
-SAMPLE_LENGTH = 240
-
 
 def fit(
-    run: CharRun,
+    run: Run,
     report: Report,
     save: Callable[[], None],
     stop: Callable[[], bool] = lambda: False,
@@ -34,23 +29,19 @@ def fit(
     AnomalyError, and nothing is saved.
     """
     config, parameters = run.config, list(run.model.parameters())
-    bptt = TruncatedBPTT(config.bptt, config.bptt)
     watch = Stopwatch(seconds)
     if run.step == 0:
         look(run, report)
         save()
     while run.step < config.steps:
-        inputs, targets = run.rest_of_epoch()
         watch.start()
-        for window in bptt.run(run.model.loss, inputs, targets, run.state):
+        for loss, items in run.task.updates(run):
             norm = float(clip_grad_norm_(parameters, config.clip or math.inf))
             run.optimizer.param_groups[0]["lr"] = config.learning_rate(run.step)
             run.optimizer.step()
             run.optimizer.zero_grad()
-            run.count(float(window.loss), norm)
-            # The text begins again after its last window, with a state of zeros.
-            run.state = None if run.step % run.streams.windows == 0 else window.state
-            watch.stop()
+            run.count(float(loss), norm)
+            watch.stop(items)
 
             if not math.isfinite(run.loss_sum):
                 raise AnomalyError(_diverged(run))
@@ -68,57 +59,51 @@ def fit(
     return True
 
 
-def look(run: CharRun, report: Report) -> None:
-    """See how far the model has come: its loss on the validation text, and what it writes."""
-    loss = evaluate(run.model, run.validation, run.config.batch)
-    report({"event": "validation", "step": run.step, **_units(loss), "streams": run.config.batch})
-    generator = Generator(run.config.seed + run.step)  # of its own: training must not notice
-    text = write(run.model, run.vocabulary, run.prompt, SAMPLE_LENGTH, generator=generator)
-    report({"event": "sample", "step": run.step, "text": text})
+def look(run: Run, report: Report) -> None:
+    """See how far the model has come: its score on held-out data, and something that it does."""
+    with evaluating(run.model):
+        report({"event": "validation", "step": run.step, **run.task.validate(run.model)})
+        text = run.task.show(run.model, run.step)
+        if text is not None:
+            report({"event": "sample", "step": run.step, "text": text})
 
 
-def finish(run: CharRun, report: Report) -> None:
-    """The last look: the whole validation text in one stream, beside count models."""
+def finish(run: Run, report: Report) -> None:
+    """The last look, and the test: the model's score beside its rivals'."""
     look(run, report)
-    loss = evaluate(run.model, run.validation)
-    rivals = baselines(run.training, run.validation, len(run.vocabulary))
+    with evaluating(run.model):
+        score = run.task.test(run.model)
     report(
         {
             "event": "end",
             "step": run.step,
-            "model": run.config.model,
-            **_units(loss),
-            "characters": len(run.validation),
-            "baselines": {rival.name: rival.loss for rival in rivals},
+            "model": run.task.describe_model(),
+            **score,
+            "held_out": run.task.held_out,
+            "rivals": run.task.rivals(),
         }
     )
 
 
-def _summary(run: CharRun, norm: float, watch: Stopwatch) -> Event:
-    loss, windows = run.take_mean_loss()
-    tokens = run.config.batch * run.config.bptt
+def _summary(run: Run, norm: float, watch: Stopwatch) -> Event:
+    epoch = {"epoch": run.step / n} if (n := run.task.updates_per_epoch) else {}
+    seconds, items = watch.lap()
     return {
         "event": "train",
         "step": run.step,
-        "epoch": run.step / run.streams.windows,
-        **_units(loss),
+        **epoch,
+        **run.task.score(run.take_mean_loss()),
         "grad_norm": norm,
         "clipped": run.clipped / run.step,
         "lr": run.config.learning_rate(run.step - 1),
-        "tokens_per_second": windows * tokens / max(watch.lap(), 1e-9),
+        f"{run.task.items[0]}_per_second": items / max(seconds, 1e-9),
         "seconds": watch.total,
     }
 
 
-def _units(loss: float) -> dict[str, float]:
-    return {"loss": loss, "bits_per_character": loss / math.log(2)}
-
-
-def _diverged(run: CharRun) -> str:
-    return (
-        f"the loss stopped being a finite number at step {run.step}: try a smaller --lr than "
-        f"{run.config.lr:g}, or a smaller --clip than {run.config.clip:g}"
-        if run.config.clip
-        else f"the loss stopped being a finite number at step {run.step}: try --clip 1, "
-        f"or a smaller --lr than {run.config.lr:g}"
-    )
+def _diverged(run: Run) -> str:
+    lr, clip = run.config.lr, run.config.clip
+    cure = f"a smaller --lr than {lr:g}, or a smaller --clip than {clip:g}"
+    if not clip:
+        cure = f"--clip 1, or a smaller --lr than {lr:g}"
+    return f"the loss stopped being a finite number at step {run.step}: try {cure}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tinygrad_seq.errors import StateError
 from tinygrad_seq.train.log import Event, read_log
+from tinygrad_seq.train.tasks import TASKS
 from tinygrad_seq.viz.curves import Curves, plot_curves
 
 
@@ -22,18 +23,23 @@ def curves(events: Sequence[Event]) -> Curves:
     """The columns of a log that are drawn."""
     if not events or events[0]["event"] != "header":
         raise StateError("expected a log that begins with its header")
-    config = events[0]["config"]
+    header = events[0]
+    task = TASKS[header["task"]]
     train, validation, end = (
         [e for e in events if e["event"] == name] for name in ("train", "validation", "end")
     )
+    rivals = end[-1]["rivals"] if end else {}
+    other = next((m for m in task.measures if m.more_is_better), None)
     return Curves(
         steps=[e["step"] for e in train],
         loss=[e["loss"] for e in train],
         grad_norm=[e["grad_norm"] for e in train],
         validation_steps=[e["step"] for e in validation],
         validation=[e["loss"] for e in validation],
-        clip=config["clip"],
-        baselines=end[-1]["baselines"] if end else {},
-        title=f"character {config['model'].upper()}, {config['hidden']} units, "
-        f"windows of {config['bptt']}",
+        clip=header["config"]["clip"],
+        baselines={name: score["loss"] for name, score in rivals.items() if "loss" in score},
+        unit=next(m.words for m in task.measures if m.key == "loss"),
+        share=other.words if other else "",
+        shares=[e[other.key] for e in validation] if other else (),
+        title=f"{header['task']}: {header['model']}",
     )

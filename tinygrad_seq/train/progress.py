@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tinygrad_seq.train.log import Event
+from tinygrad_seq.train.task import Task
 
 PLAIN_LINES = 50
 
@@ -22,8 +23,9 @@ PLAIN_LINES = 50
 class Progress:
     """Listens to the events of a run and shows them; a context manager."""
 
-    def __init__(self, console: Console, steps: int):
+    def __init__(self, console: Console, task: type[Task], steps: int):
         self.console = console
+        self.task = task
         self.steps = steps
         self._shown = 0
         self._live = (
@@ -57,10 +59,12 @@ class Progress:
         rate = step / event["seconds"]  # steps per second, looks and checkpoints left out
         left = clock((self.steps - step) / rate)
         if self._live is not None:
-            self._live.update(Group(self._bar(step, left), Text(metrics(event), end="")))
+            text = Text(metrics(event, self.task), end="")
+            self._live.update(Group(self._bar(step, left), text))
         elif step - self._shown >= self.steps / PLAIN_LINES or step == self.steps:
             self._shown = step
-            self.console.print(f"{step:>{len(str(self.steps))}} {metrics(event)}  {left} left")
+            line = metrics(event, self.task)
+            self.console.print(f"{step:>{len(str(self.steps))}} {line}  {left} left")
 
     def _bar(self, step: int, left: str) -> Table:
         row = Table.grid(expand=True, padding=(0, 1))
@@ -73,21 +77,20 @@ class Progress:
         return row
 
     def _validation(self, event: Event) -> None:
-        self.console.print(
-            f"\nstep {event['step']}: validation loss {event['loss']:.3f} nats, "
-            f"{event['bits_per_character']:.3f} bits per character"
-        )
+        measured = [m.show(event[m.key], m.words) for m in self.task.measures]
+        self.console.print(f"\nstep {event['step']}: validation {', '.join(measured)}")
 
     def _sample(self, event: Event) -> None:
         self.console.print(f"{indented(printable(event['text']))}\n")
 
 
-def metrics(event: Event) -> str:
+def metrics(event: Event, task: type[Task]) -> str:
     """Loss, speed, gradient norm before clipping and share of clipped steps, in one line."""
+    known = [m.show(event[m.key], m.short) for m in task.measures if m.key in event]
+    items, short = task.items
     return (
-        f"{event['loss']:.3f} nats {event['bits_per_character']:.3f} bits/char  "
-        f"{thousands(event['tokens_per_second'])} tok/s  |g| {event['grad_norm']:.2f}  "
-        f"clipped {event['clipped']:.0%}"
+        f"{' '.join(known)}  {thousands(event[f'{items}_per_second'])} {short}/s  "
+        f"|g| {event['grad_norm']:.2f}  clipped {event['clipped']:.0%}"
     )
 
 

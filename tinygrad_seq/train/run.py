@@ -4,56 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from tinygrad_seq.autograd import Tensor, tensor
+from tinygrad_seq.autograd import Tensor
 from tinygrad_seq.backend import as_device, default_generator, manual_seed
-from tinygrad_seq.data import Streams, Vocabulary, fingerprint, split
-from tinygrad_seq.errors import DataError, StateError, expect
-from tinygrad_seq.models import CharLM
-from tinygrad_seq.models.char_lm import State
+from tinygrad_seq.bptt import detach_state
+from tinygrad_seq.errors import StateError, expect
+from tinygrad_seq.nn import Module
 from tinygrad_seq.optim import Adam
 from tinygrad_seq.train.config import TrainConfig
+from tinygrad_seq.train.task import Task
+from tinygrad_seq.train.tasks import TASKS
 
-FORMAT = "tinygrad-seq char-lm 1"
+FORMAT = "tinygrad-seq run 2"
 
 
-class CharRun:
-    """Model, optimiser, data and position of a run, and its conversion to a checkpoint.
+class Run:
+    """Task, model, optimiser and position of a run, and its conversion to a checkpoint.
 
     A run that is saved and loaded goes on bitwise as if it had never stopped.
     """
 
-    def __init__(self, config: TrainConfig, text: str):
-        """Raises DataError for a text that is too short, DeviceError for a device not there."""
-        as_device(config.device)
-        self.config = config
-        self.fingerprint = fingerprint(text)
-        if len(text) < 20:
-            raise DataError(
-                f"the text is too short: its last tenth is held out and needs 2 characters or "
-                f"more, but the text has {len(text)} in all"
-            )
-        self.vocabulary = Vocabulary.of(text)
-        self.training, self.validation = split(self.vocabulary.encode(text))
-        streams = Streams.cut(self.training, config.batch, config.bptt)
-        self.streams = streams.map(lambda tokens: tensor(tokens, device=config.device))
-        manual_seed(config.seed)
-        self.model = new_model(config, self.vocabulary)
-        self.optimizer = Adam(self.model.parameters(), lr=config.lr)
-        #: windows trained on so far; with the windows per epoch it is the position in the text
+    def __init__(self, task: Task):
+        """Raises DeviceError for a device that is not there."""
+        self.task = task
+        self.config = task.config
+        as_device(self.config.device)
+        manual_seed(self.config.seed)
+        self.model: Module = task.new_model()
+        self.optimizer = Adam(self.model.parameters(), lr=self.config.lr)
+        #: updates so far; with the seed it says which data comes next
         self.step = 0
-        #: the recurrent state to go on from; None at the beginning of the text
-        self.state: State = None
+        #: what the task carries from one update to the next, nested tuples of Tensors and None
+        self.state: Any = None
         #: steps whose gradient was clipped, and the loss summed since the last line of the log
         self.clipped = 0
         self.loss_sum = 0.0
         self.loss_count = 0
-
-    @property
-    def prompt(self) -> str:
-        """What samples begin with."""
-        return opening(self.vocabulary)
 
     def count(self, loss: float, norm: float) -> None:
         """One step more, with this loss and this gradient norm before clipping."""
@@ -62,90 +47,67 @@ class CharRun:
         self.loss_sum += loss
         self.loss_count += 1
 
-    def take_mean_loss(self) -> tuple[float, int]:
-        """The mean loss of the steps since the last call, and their number."""
-        mean, count = self.loss_sum / self.loss_count, self.loss_count
+    def take_mean_loss(self) -> float:
+        """The mean loss of the steps since the last call."""
+        mean = self.loss_sum / self.loss_count
         self.loss_sum, self.loss_count = 0.0, 0
-        return mean, count
-
-    def rest_of_epoch(self) -> tuple[Tensor, Tensor]:
-        """Inputs and targets (T, B) from the present position to the end of the text."""
-        return self.streams.since(self.step % self.streams.windows)
+        return mean
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides how the run goes on, as nested dicts."""
-        parts = self.state if isinstance(self.state, tuple) else (self.state,)
-        held = {} if self.state is None else {str(i): s.detach() for i, s in enumerate(parts)}
         return {
             "format": FORMAT,
+            "task": self.task.name,
             "config": self.config.as_dict(),
-            "vocabulary": self.vocabulary.characters,
-            "text": self.fingerprint,
+            "extra": self.task.extra(),
+            "data": self.task.fingerprint,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "state": held,
+            "state": detach_state(self.state),
             "random": default_generator().get_state(),
             "position": {name: getattr(self, name) for name in _POSITION},
         }
 
     @classmethod
-    def from_state_dict(cls, saved: dict[str, Any], text: str) -> CharRun:
-        """The run that ``state_dict`` described. Raises StateError if the text is another."""
-        run = cls(saved_config(saved), text)
-        if run.fingerprint != saved["text"]:
-            name = run.config.text or "Python's reference (this is another version of Python?)"
-            raise StateError(f"the text has changed since the run was started: {name}")
+    def from_state_dict(cls, saved: dict[str, Any], task: Task | None = None) -> Run:
+        """The run that ``state_dict`` described; ``task``: with its data, if it is at hand already.
+
+        Raises StateError if the data is other than it was.
+        """
+        task = task or make_task(*saved_task(saved))
+        task.check_data(saved["data"])
+        run = cls(task)
         run.model.load_state_dict(saved["model"])
         run.optimizer.load_state_dict(saved["optimizer"])
-        parts = tuple(
-            tensor(saved["state"][key], device=run.config.device) for key in sorted(saved["state"])
-        )
-        run.state = (parts if len(parts) > 1 else parts[0]) if parts else None
+        run.state = _placed(saved["state"], run.config.device)
         default_generator().set_state(saved["random"])
         for name in _POSITION:
             setattr(run, name, saved["position"][name])
         return run
 
 
-_PARTS = ("config", "vocabulary", "text", "model", "optimizer", "state", "random", "position")
+_PARTS = ("task", "config", "extra", "data", "model", "optimizer", "state", "random", "position")
 _POSITION = ("step", "clipped", "loss_sum", "loss_count")
 
 
-def new_model(config: TrainConfig, vocabulary: Vocabulary, device: str | None = None) -> CharLM:
-    """A freshly initialised model of the size that the configuration asks for."""
-    return CharLM(
-        len(vocabulary),
-        embedding=config.embedding,
-        hidden=config.hidden,
-        kind=config.model,
-        device=device or config.device,
-    )
+def make_task(name: str, config: TrainConfig) -> Task:
+    """A task by its name, with its data. Raises DataError where that cannot be had."""
+    return TASKS[name](config)
 
 
-def saved_config(saved: dict[str, Any]) -> TrainConfig:
-    """The configuration in a checkpoint. Raises StateError if it is no checkpoint of a run."""
+def saved_task(saved: dict[str, Any]) -> tuple[str, TrainConfig]:
+    """Name and configuration of the task in a checkpoint. StateError if it is none of ours."""
     form = saved.get("format", "none")
     expect(form == FORMAT, "checkpoint", f"format {FORMAT!r}", repr(form), StateError)
     missing = [part for part in _PARTS if part not in saved]
     expect(not missing, "checkpoint", "all parts", f"none for {', '.join(missing)}", StateError)
-    return TrainConfig.from_dict(saved["config"])
+    name = saved["task"]
+    expect(name in TASKS, "checkpoint", f"a task of {', '.join(TASKS)}", repr(name), StateError)
+    return name, TASKS[name].Config.from_dict(saved["config"])
 
 
-def saved_model(saved: dict[str, Any], device: str = "cpu") -> tuple[CharLM, Vocabulary]:
-    """The trained model in a checkpoint, ready to use, and its vocabulary."""
-    config, vocabulary = saved_config(saved), Vocabulary(saved["vocabulary"])
-    model = new_model(config, vocabulary, device)
-    model.load_state_dict(saved["model"])
-    return model.eval(), vocabulary
-
-
-def opening(vocabulary: Vocabulary) -> str:
-    """A character for text to begin after: a line break, a blank, or else the first there is."""
-    known = vocabulary.characters
-    return next((c for c in "\n " if c in known), known[0])
-
-
-def write(model: CharLM, vocabulary: Vocabulary, prompt: str, length: int, **how: Any) -> str:
-    """Text that the model writes after ``prompt`` (the prompt is not repeated)."""
-    tokens = list(model.generate(vocabulary.encode(prompt), length, **how))
-    return vocabulary.decode(np.array(tokens, np.int64))
+def _placed(state: Any, device: str) -> Any:
+    """A recurrent state as it was saved, on a device. A file holds lists where tuples were."""
+    if isinstance(state, list):
+        return tuple(_placed(part, device) for part in state)
+    return state.to(device) if isinstance(state, Tensor) else state

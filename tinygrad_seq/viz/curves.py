@@ -1,9 +1,13 @@
-"""How a training run went, in one picture: losses above, gradient norm below."""
+"""How a training run went, in one picture: losses above, gradient norm below.
+
+Between them, where there is one, the share of answers that were right.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +17,14 @@ from tinygrad_seq.errors import DataError, MissingDependencyError
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; line styles differ as well.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
+# Losses that span more than this factor are drawn on a logarithmic axis.
+WIDE = 50
 _STYLES = (":", "--", "-.", (0, (5, 1, 1, 1, 1, 1)))
 
 
 @dataclass
 class Curves:
-    """What is drawn. Steps and values are sequences of equal length; losses in nats."""
+    """What is drawn. Steps and values are sequences of equal length."""
 
     steps: Sequence[float]
     loss: Sequence[float]
@@ -27,6 +33,11 @@ class Curves:
     validation: Sequence[float] = ()
     clip: float | None = None
     baselines: Mapping[str, float] = field(default_factory=dict)
+    #: what the losses are measured in; nats get an axis of bits beside them
+    unit: str = "nats per character"
+    #: a share at each of ``validation_steps``, and what it is called
+    shares: Sequence[float] = ()
+    share: str = ""
     title: str = ""
 
 
@@ -44,10 +55,13 @@ def plot_curves(curves: Curves, path: str | Path) -> None:
         raise MissingDependencyError(
             "plots need matplotlib: pip install 'tinygrad-seq[plot]'"
         ) from error
-    figure = Figure(figsize=(8, 6.5), layout="constrained")
+    heights = (5, 2, 2) if curves.shares else (5, 2)
+    figure = Figure(figsize=(8, 2 + 0.65 * sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)  # draws without a display
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(5, 2))
+    upper, *between, lower = figure.subplots(len(heights), sharex=True, height_ratios=heights)
     _draw_losses(upper, curves)
+    for axes in between:
+        _draw_shares(axes, curves)
     _draw_norms(lower, curves)
     if curves.title:
         upper.set_title(curves.title)
@@ -58,14 +72,26 @@ def _draw_losses(axes: Any, curves: Curves) -> None:
     axes.plot(curves.steps, curves.loss, color=BLUE, linewidth=1, label="training")
     axes.plot(curves.validation_steps, curves.validation, color=ORANGE, marker="o", markersize=4,
               label="validation")  # fmt: skip
-    for style, (name, loss) in zip(_STYLES, curves.baselines.items(), strict=False):
+    for style, (name, loss) in zip(cycle(_STYLES), curves.baselines.items(), strict=False):
         axes.axhline(loss, color=GREY, linestyle=style, linewidth=1, label=f"{name}: {loss:.3f}")
-    axes.set_ylabel("loss (nats per character)")
-    bits = axes.secondary_yaxis("right", functions=(_to_bits, _to_nats))
-    bits.set_ylabel("bits per character")
-    axes.set_ylim(bottom=0)
+    axes.set_ylabel(f"loss ({curves.unit})")
+    drawn = [*curves.loss, *curves.validation]
+    if min(drawn) > 0 and max(drawn) > WIDE * min(drawn):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+    if curves.unit.startswith("nats"):
+        bits = axes.secondary_yaxis("right", functions=(_to_bits, _to_nats))
+        bits.set_ylabel(curves.unit.replace("nats", "bits"))
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(fontsize="small")
+
+
+def _draw_shares(axes: Any, curves: Curves) -> None:
+    axes.plot(curves.validation_steps, curves.shares, color=ORANGE, marker="o", markersize=4)
+    axes.set_ylabel(curves.share)
+    axes.set_ylim(0, 1.02)
+    axes.grid(alpha=0.3)
 
 
 def _draw_norms(axes: Any, curves: Curves) -> None:

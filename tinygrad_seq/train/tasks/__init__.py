@@ -1,0 +1,14 @@
+"""The tasks that ``tinygrad-seq train`` knows, one file each."""
+
+from tinygrad_seq.train.task import Task
+from tinygrad_seq.train.tasks.adding import Adding
+from tinygrad_seq.train.tasks.char_lm import CharTask
+from tinygrad_seq.train.tasks.copying import Copying
+from tinygrad_seq.train.tasks.digits import Digits
+from tinygrad_seq.train.tasks.music import Music
+
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (CharTask, Digits, Adding, Copying, Music)
+}
+
+__all__ = ["TASKS", "Adding", "CharTask", "Copying", "Digits", "Music"]

@@ -1,0 +1,125 @@
+"""Chorales by Bach: which keys sound in the next frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_seq.autograd import Tensor
+from tinygrad_seq.data import bucketed, jsb_chorales, pad
+from tinygrad_seq.models import FrameModel
+from tinygrad_seq.train.batches import Epochs
+from tinygrad_seq.train.config import RecurrentConfig, option
+from tinygrad_seq.train.task import Measure, Score, Task
+
+KEYS = 88
+
+
+@dataclass(frozen=True, kw_only=True)
+class MusicConfig(RecurrentConfig):
+    """Options of the chorale model."""
+
+    batch: int = option(16, "Chorales side by side.")
+    steps: int = 900
+    lr: float = 0.01
+
+
+class Music(Task):
+    """Chorales by Bach: which keys sound in the next frame.
+
+    Each of 88 keys is on or off by itself. Padding of shorter chorales counts for nothing.
+    """
+
+    name = "music"
+    Config = MusicConfig
+    measures = (Measure("loss", "nats/frame", "nats per frame"),)
+    items = ("frames", "frames")
+    things = "chorales"
+    config: MusicConfig
+
+    def __init__(self, config: MusicConfig):
+        super().__init__(config)
+        self._rolls = jsb_chorales()
+        lengths = [len(roll) for roll in self._rolls.train]
+        self._epochs = Epochs(lambda g: bucketed(lengths, config.batch, g), config.seed)
+        self.updates_per_epoch = self._epochs.count
+        self.held_out = f"the test set of {len(self._rolls.test)} chorales"
+
+    def describe_data(self) -> str:
+        rolls = self._rolls
+        return (
+            f"JSB chorales: {len(rolls.train)} + {len(rolls.validation)} + {len(rolls.test)} "
+            f"pieces, {sum(map(len, rolls.train)):,} frames of {KEYS} keys to train on"
+        )
+
+    def new_model(self) -> FrameModel:
+        return FrameModel(KEYS, **self.config.net)
+
+    def batch(self, step: int) -> tuple[Tensor, np.ndarray]:
+        return self._padded([self._rolls.train[i] for i in self._epochs.at(step)])
+
+    def _padded(self, rolls: Sequence[np.ndarray]) -> tuple[Tensor, np.ndarray]:
+        frames, lengths = pad(rolls)
+        return self.place(frames), lengths
+
+    def count(self, frames: Tensor, lengths: np.ndarray) -> int:
+        return int((lengths - 1).sum())
+
+    def loss(self, model: Any, frames: Tensor, lengths: np.ndarray) -> Tensor:
+        return model.nll(frames, lengths) / self.count(frames, lengths)
+
+    def validate(self, model: Any) -> Score:
+        return self._measure(model, self._rolls.validation)
+
+    def test(self, model: Any) -> Score:
+        return self._measure(model, self._rolls.test)
+
+    def _measure(self, model: Any, rolls: Sequence[np.ndarray]) -> Score:
+        total = frames = 0.0
+        for at in bucketed([len(roll) for roll in rolls], 32):
+            batch = self._padded([rolls[i] for i in at])
+            total += model.nll(*batch).item()
+            frames += self.count(*batch)
+        return {"loss": total / frames}
+
+    def rivals(self) -> dict[str, Score]:
+        train, test = self._rolls.train, self._rolls.test
+        return {
+            "how often each key sounds": {"loss": frequencies(train, test)},
+            "... given whether it sounded": {"loss": repeats(train, test)},
+            "RNN (Bai et al. 2018)": {"loss": 8.91},
+            "GRU (Bai et al. 2018)": {"loss": 8.43},
+            "LSTM (Bai et al. 2018)": {"loss": 8.45},
+        }
+
+
+def frequencies(train: Sequence[np.ndarray], test: Sequence[np.ndarray]) -> float:
+    """Nats per frame of keys that are independent of each other and of time; counts add-one."""
+    return _counted(((x[1:], np.zeros_like(x[1:])) for x in train),
+                    [(x[1:], np.zeros_like(x[1:])) for x in test])  # fmt: skip
+
+
+def repeats(train: Sequence[np.ndarray], test: Sequence[np.ndarray]) -> float:
+    """Nats per frame where each key depends on itself in the frame before; counts add-one."""
+    return _counted(((x[1:], x[:-1]) for x in train), [(x[1:], x[:-1]) for x in test])
+
+
+def _counted(
+    train: Iterator[tuple[np.ndarray, np.ndarray]], test: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> float:
+    """Bernoulli keys, one table of frequencies for each value of a condition, 0 or 1."""
+    ons, alls = np.ones((2, KEYS)), np.full((2, KEYS), 2.0)
+    for keys, condition in train:
+        for value in (0, 1):
+            ons[value] += (keys * (condition == value)).sum(axis=0)
+            alls[value] += (condition == value).sum(axis=0)
+    p = ons / alls
+    total = frames = 0.0
+    for keys, condition in test:
+        chance = np.where(condition == 1, p[1], p[0])
+        total -= np.log(np.where(keys == 1, chance, 1 - chance)).sum()
+        frames += len(keys)
+    return float(total / frames)
