@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinygrad_seq.bench import read_results
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -40,6 +42,18 @@ def test_the_gradient_changes_sign_with_the_truncation(influence):
     assert seen[10] == 10
     assert seen[30] > 0 > seen[50]
     assert seen[100] == pytest.approx(-6, abs=1e-3)
+
+
+def test_the_script_reports_every_method(influence, monkeypatch, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    files = [tmp_path / "out.json", tmp_path / "out.png"]
+    options = ["--iterations", "3", "--json", str(files[0]), "--plot", str(files[1])]
+    monkeypatch.setattr("sys.argv", ["bptt_influence.py", *options])
+    influence.main()
+    shown = capsys.readouterr().out
+    assert all(method in shown for method in influence.METHODS)
+    assert [row["method"] for row in read_results(files[0])["rows"]] == list(influence.METHODS)
+    assert files[1].read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
