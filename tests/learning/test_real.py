@@ -10,7 +10,6 @@ from tinygrad_seq.data import (
     Streams,
     Vocabulary,
     baselines,
-    bucketed,
     jsb_chorales,
     mnist,
     pad,
@@ -36,7 +35,7 @@ def test_chorales(name, layer, rate, reached):
     skip_without("jsb chorales")
     pytest.importorskip("scipy", reason="scipy, which reads the chorales, is not installed")
     tg.manual_seed(0)
-    generator, chorales, batch, epochs = tg.Generator(0), jsb_chorales(), 16, 80
+    generator, chorales, batch, epochs = tg.Generator(0), jsb_chorales(), 16, 60
     model = Reader(layer(), 88)
     optimizer = optim.Adam(model.parameters(), lr=rate)
 
@@ -56,8 +55,9 @@ def test_chorales(name, layer, rate, reached):
     best, patience = (np.inf, np.inf, 0), 10
     for epoch in range(1, epochs + 1):
         set_rate(optimizer, rate * (1 - (epoch - 1) / epochs))
-        for chosen in bucketed([len(roll) for roll in chorales.train], batch, generator, pool=4):
-            total, frames = loss([chorales.train[i] for i in chosen])
+        order = generator.permutation(len(chorales.train))
+        for at in range(0, len(order), batch):
+            total, frames = loss([chorales.train[i] for i in order[at : at + batch]])
             descend(optimizer, model, total / frames, clip=5.0)
         best = min(best, (nll(chorales.validation), nll(chorales.test), epoch))
         if epoch - best[2] >= patience:
