@@ -9,21 +9,6 @@ from tinygrad_seq import nn, optim
 from tinygrad_seq.data import locate
 
 
-class Reader(nn.Module):
-    """A recurrent layer, and a linear read-out of its output at every step, or at the last one."""
-
-    def __init__(self, layer: nn.Module, outputs: int, last: bool = False):
-        super().__init__()
-        self.layer = layer
-        self.head = nn.Linear(layer.hidden_size, outputs)
-        self.last = last
-
-    def forward(self, x: tg.Tensor) -> tg.Tensor:
-        """x (T, B, I) → (T, B, outputs), or (B, outputs) if ``last``."""
-        output, _ = self.layer(x)
-        return self.head(output[-1] if self.last else output)
-
-
 def descend(optimizer: optim.Adam, model: nn.Module, loss: tg.Tensor, clip: float = 1.0) -> float:
     """One step down the gradient of ``loss``, clipped to a norm of ``clip``; → the loss."""
     optimizer.zero_grad()

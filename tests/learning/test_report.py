@@ -35,7 +35,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "tests/learning").mkdir(parents=True)
     (tmp_path / "tests/learning/test_some.py").write_text(TESTS)
     (tmp_path / "tests/learning/conftest.py").write_text((here / "conftest.py").read_text())
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\nfilterwarnings = error\n")
     monkeypatch.setattr(learning, "ROOT", tmp_path)
     return tmp_path
 

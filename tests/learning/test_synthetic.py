@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as tg
-from tests.learning.steps import Reader, descend, set_rate
-from tinygrad_seq import nn, optim
+from tests.learning.steps import descend, set_rate
+from tinygrad_seq import optim
 from tinygrad_seq.data import (
     EMBEDDED_REBER,
     adding,
@@ -13,6 +13,7 @@ from tinygrad_seq.data import (
     copy_memory,
     legal_first,
 )
+from tinygrad_seq.models import Reader, Tagger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 def test_lstm_adds_two_numbers_that_stand_up_to_100_steps_apart(reached):
     tg.manual_seed(0)
     generator, unseen = tg.Generator(0), tg.Generator(1)
-    model = Reader(nn.init.forget_bias_(nn.LSTM(2, 64)), 1, last=True)
+    model = Reader(2, 1, hidden=64, forget_bias=1.0)
     rate, steps, batch = 0.02, 2000, 50
     optimizer = optim.Adam(model.parameters(), lr=rate)
     for step in range(steps):
@@ -38,7 +39,7 @@ def test_lstm_adds_two_numbers_that_stand_up_to_100_steps_apart(reached):
 def test_a_plain_rnn_learns_to_guess_what_it_should_copy_and_no_more(reached):
     tg.manual_seed(0)
     generator, unseen = tg.Generator(0), tg.Generator(1)
-    model = Reader(nn.RNN(10, 64), 9)
+    model = Tagger(10, 9, hidden=64, kind="rnn")
     optimizer = optim.Adam(model.parameters(), lr=0.003)
     steps, batch, length = 1200, 50, 100
     one_hot = np.eye(10, dtype=np.float32)
@@ -68,7 +69,7 @@ def sequences_until_solved(seed: int, most: int) -> int:
     generator, grammar, batch = tg.Generator(seed), EMBEDDED_REBER, 10
     unseen = grammar.batch(grammar.strings(1000, tg.Generator(1000 + seed)))
     one_hot = np.eye(7, dtype=np.float32)
-    model = Reader(nn.LSTM(7, 32), 7)
+    model = Tagger(7, 7, hidden=32)
     optimizer = optim.Adam(model.parameters(), lr=0.01)
     for seen in range(batch, most + 1, batch):
         strings = grammar.batch(grammar.strings(batch, generator))
