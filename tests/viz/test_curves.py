@@ -1,7 +1,9 @@
 """The picture of a run."""
 
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,39 @@ def test_matplotlib_is_imported_only_to_draw():
     command = [sys.executable, "-c", code]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
     assert run.stdout.strip() == "False"
+
+
+def words_of(curves, path):
+    plot_curves(curves, path)
+    return set(re.findall("<!-- (.*?) -->", path.read_text()))
+
+
+def test_a_share_has_an_axis_of_its_own(tmp_path):
+    pytest.importorskip("matplotlib")
+    shared = replace(CURVES, shares=[0.1, 0.9], share="accuracy")
+    words = words_of(shared, tmp_path / "a.svg")
+    assert {"accuracy", "0%", "100%"} <= words
+    assert "accuracy" not in words_of(CURVES, tmp_path / "b.svg")
+
+
+@pytest.mark.parametrize("unit", ["nats per frame", "mean squared error"])
+def test_only_nats_are_shown_in_bits(tmp_path, unit):
+    pytest.importorskip("matplotlib")
+    words = words_of(replace(CURVES, unit=unit), tmp_path / "a.svg")
+    assert f"loss ({unit})" in words
+    assert ("bits per frame" in words) == unit.startswith("nats")
+
+
+def test_losses_that_span_much_get_a_logarithmic_axis_with_plain_numbers(tmp_path):
+    pytest.importorskip("matplotlib")
+    wide = replace(CURVES, loss=[3.0, 0.4, 0.003], validation=[3.2, 0.004], grad_norm=[0.02, 1, 3])
+    words = words_of(wide, tmp_path / "a.svg")
+    assert {"0.01", "0.1", "1"} <= words
+    assert "0.01" not in words_of(CURVES, tmp_path / "b.svg")
+    assert not any("e-" in word or "mathdefault" in word for word in words)
+
+
+def test_more_baselines_than_line_styles(tmp_path):
+    pytest.importorskip("matplotlib")
+    many = replace(CURVES, baselines={f"rival {n}": 1 + n / 10 for n in range(6)})
+    assert {f"rival {n}: {1 + n / 10:.3f}" for n in range(6)} <= words_of(many, tmp_path / "a.svg")

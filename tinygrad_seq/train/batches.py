@@ -14,7 +14,7 @@ TRAINING, VALIDATION, TEST = range(3)
 
 def stream(seed: int, *place: int) -> Generator:
     """A random stream of its own for each ``place``: another for every step, say."""
-    state = np.random.SeedSequence([seed, *place]).generate_state(1, np.uint64)
+    state = np.random.SeedSequence(seed, spawn_key=place).generate_state(1, np.uint64)
     return Generator(int(state[0]))
 
 

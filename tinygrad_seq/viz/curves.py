@@ -18,7 +18,7 @@ from tinygrad_seq.errors import DataError, MissingDependencyError
 # Okabe and Ito's colours, which colour-blind readers tell apart; line styles differ as well.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 # Losses that span more than this factor are drawn on a logarithmic axis.
-WIDE = 50
+WIDE = 5
 _STYLES = (":", "--", "-.", (0, (5, 1, 1, 1, 1, 1)))
 
 
@@ -77,20 +77,25 @@ def _draw_losses(axes: Any, curves: Curves) -> None:
     axes.set_ylabel(f"loss ({curves.unit})")
     drawn = [*curves.loss, *curves.validation]
     if min(drawn) > 0 and max(drawn) > WIDE * min(drawn):
-        axes.set_yscale("log")
+        _use_log_axis(axes)
     else:
         axes.set_ylim(bottom=0)
     if curves.unit.startswith("nats"):
         bits = axes.secondary_yaxis("right", functions=(_to_bits, _to_nats))
         bits.set_ylabel(curves.unit.replace("nats", "bits"))
+        if axes.get_yscale() == "log":
+            _write_plainly(bits.yaxis)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
 
 
 def _draw_shares(axes: Any, curves: Curves) -> None:
+    from matplotlib.ticker import PercentFormatter
+
     axes.plot(curves.validation_steps, curves.shares, color=ORANGE, marker="o", markersize=4)
     axes.set_ylabel(curves.share)
     axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(alpha=0.3)
 
 
@@ -99,11 +104,31 @@ def _draw_norms(axes: Any, curves: Curves) -> None:
     if curves.clip:
         axes.axhline(curves.clip, color=GREY, linestyle="--", linewidth=1,
                      label=f"clipped at {curves.clip:g}")  # fmt: skip
-    axes.set_yscale("log")
+    _use_log_axis(axes)
     axes.set_ylabel("gradient norm")
     axes.set_xlabel("step")
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(fontsize="small")
+
+
+def _use_log_axis(axes: Any) -> None:
+    """A logarithmic axis."""
+    axes.set_yscale("log")
+    _write_plainly(axes.yaxis)
+
+
+def _write_plainly(axis: Any) -> None:
+    """Plain numbers on a logarithmic axis: 0.1 and not 10⁻¹."""
+    from matplotlib.ticker import LogFormatter
+
+    class Plain(LogFormatter):
+        """Says as much as its base class, but without exponents."""
+
+        def __call__(self, x: float, pos: Any = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    axis.set_major_formatter(Plain(minor_thresholds=(1.5, 0.5)))
+    axis.set_minor_formatter(Plain(minor_thresholds=(1.5, 0.5)))
 
 
 def _to_bits(nats: Any) -> Any:

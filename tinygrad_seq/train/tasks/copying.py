@@ -25,8 +25,10 @@ class CopyingConfig(RecurrentConfig):
 
     wait: int = option(100, "Steps between hearing and saying (T).", "T")
     model: str = "rnn"
-    batch: int = 20
-    lr: float = 0.001
+    batch: int = 50
+    hidden: int = 64
+    steps: int = 1500
+    lr: float = 0.003
 
     def __post_init__(self) -> None:
         """Raises ArgumentError, naming the option, for a value out of range."""

@@ -44,7 +44,8 @@ class Music(Task):
         super().__init__(config)
         self._rolls = jsb_chorales()
         lengths = [len(roll) for roll in self._rolls.train]
-        self._epochs = Epochs(lambda g: bucketed(lengths, config.batch, g), config.seed)
+        # Batches of like lengths would pad less, but a tanh net learns 0.1 nats less from them.
+        self._epochs = Epochs(lambda g: bucketed(lengths, config.batch, g, pool=1), config.seed)
         self.updates_per_epoch = self._epochs.count
         self.held_out = f"the test set of {len(self._rolls.test)} chorales"
 
@@ -88,8 +89,8 @@ class Music(Task):
     def rivals(self) -> dict[str, Score]:
         train, test = self._rolls.train, self._rolls.test
         return {
-            "how often each key sounds": {"loss": frequencies(train, test)},
-            "... given whether it sounded": {"loss": repeats(train, test)},
+            "frequency of each key": {"loss": frequencies(train, test)},
+            "frequency, given the last frame": {"loss": repeats(train, test)},
             "RNN (Bai et al. 2018)": {"loss": 8.91},
             "GRU (Bai et al. 2018)": {"loss": 8.43},
             "LSTM (Bai et al. 2018)": {"loss": 8.45},
