@@ -15,21 +15,25 @@ from typing import Any
 import numpy as np
 
 from tinygrad_seq.backend import Array
+from tinygrad_seq.kernels.numpy.memory import empty
 from tinygrad_seq.kernels.reference import attention as reference
 
-#: elements of a tile
-_TILE = 2**18
+#: elements of a tile; more leave the cache, and the C library's store of memory to use again
+_TILE = 2**16
 
 Tile = tuple[slice, slice, int]
 
 
 def _tiles(heads: int, length: int, keys: int, causal: bool) -> Iterator[Tile]:
-    """Slices of the heads and of the queries, and how many keys those queries can see at most."""
+    """Slices of the heads and of the queries, and how many keys those queries can see at most.
+
+    The last queries of a head come first: no tile of the head sees a key that they do not see.
+    """
     rows = max(1, min(length, _TILE // keys))
     together = max(1, _TILE // (rows * keys)) if rows == length else 1
     for first in range(0, heads, together):
-        for start in range(0, length, rows):
-            stop = min(start + rows, length)
+        for stop in range(length, 0, -rows):
+            start = max(0, stop - rows)
             seen = min(keys, stop) if causal else keys
             yield slice(first, min(first + together, heads)), slice(start, stop), seen
 
@@ -75,7 +79,7 @@ def forward(
 ) -> tuple[Array, Array]:
     """→ O, and log Σ e^S of each row."""
     a = _Arrays(q, k, v, mask, drop, causal, scale)
-    out = np.empty((a.heads, a.length, v.shape[-1]), q.dtype)
+    out = empty((a.heads, a.length, v.shape[-1]), q.dtype)
     log_total = np.empty((a.heads, a.length, 1), q.dtype)
     for heads, rows, seen in _tiles(a.heads, a.length, a.keys, causal):
         s = a.scores(heads, rows, seen)
@@ -115,10 +119,14 @@ def backward(
     g, out, log_total = (a.flat(x) for x in (g, out, log_total))
     inner = np.einsum("hld,hld->hl", g, out)[:, :, None]  # δO_i · O_i
 
-    def zeros(x: Array, need: bool) -> Any:
-        return np.zeros((a.heads, *x.shape[-2:]), q.dtype) if need else None
+    def blank(x: Array, need: bool) -> Any:
+        return empty((a.heads, *x.shape[-2:]), q.dtype) if need else None
 
-    dq, dk, dv = zeros(q, need_q), zeros(k, need_k), zeros(v, need_v)
+    dq, dk, dv = blank(q, need_q), blank(k, need_k), blank(v, need_v)
+    unseen = slice(a.length, None) if causal else slice(0, 0)
+    for d in (dk, dv):
+        if d is not None:
+            d[:, unseen] = 0
     for heads, rows, seen in _tiles(a.heads, a.length, a.keys, causal):
         s = a.scores(heads, rows, seen)
         s -= log_total[heads, rows]
@@ -126,7 +134,7 @@ def backward(
         factors = None if a.drop is None else a.drop[heads, rows, :seen]
         if need_v:
             dropped = p if factors is None else p * factors
-            dv[heads, :seen] += dropped.swapaxes(1, 2) @ g[heads, rows]
+            _sum(dropped, g[heads, rows], dv[heads, :seen], rows.stop == a.length)
         if not (need_q or need_k):
             continue
         dp = g[heads, rows] @ a.v[heads, :seen].swapaxes(1, 2)
@@ -138,5 +146,13 @@ def backward(
         if need_q:
             np.matmul(dp, a.k[heads, :seen], out=dq[heads, rows])
         if need_k:
-            dk[heads, :seen] += dp.swapaxes(1, 2) @ a.q[heads, rows]
+            _sum(dp, a.q[heads, rows], dk[heads, :seen], rows.stop == a.length)
     return (*(None if x is None else a.unflat(x) for x in (dq, dk, dv)), None)
+
+
+def _sum(weights: Array, rows: Array, total: Array, first: bool) -> None:
+    """total ← weightsᵀ rows for the first tile of a head, and later ones on top of it."""
+    if first:
+        np.matmul(weights.swapaxes(1, 2), rows, out=total)
+    else:
+        total += weights.swapaxes(1, 2) @ rows
