@@ -1,12 +1,14 @@
 """What each task holds: parts that do not overlap, baselines that are right, models that fit."""
 
+import re
+
 import numpy as np
 import pytest
 
 import tinygrad_seq as tg
 from tests.support import tasks
 from tinygrad_seq.models import CharLM, FrameModel, Reader, RowClassifier, Tagger
-from tinygrad_seq.train import TASKS, Measure, Run, evaluating
+from tinygrad_seq.train import TASKS, Measure, Run, evaluating, finish, fit
 from tinygrad_seq.train.task import weighted_mean
 from tinygrad_seq.train.tasks.music import frequencies, repeats
 
@@ -21,6 +23,42 @@ def test_the_model_is_what_the_options_ask_for(make, name, kind):
     assert type(model) is MODELS[name]
     assert (type(model.rnn).__name__, model.rnn.hidden_size) == (kind.upper(), 5)
     assert (model.rnn.num_layers, model.rnn.dropout, model.dropout.p) == (2, 0.25, 0.25)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_runs_on_every_device(make, name, device):
+    events = []
+    run = Run(make(name, steps=2, device=device))
+    assert fit(run, events.append, lambda: None)
+    finish(run, events.append)
+    on_cpu = Run(make(name, steps=2))
+    fit(on_cpu, lambda event: None, lambda: None)
+    for key, weights in on_cpu.model.state_dict().items():
+        ours = run.model.state_dict()[key].numpy()
+        np.testing.assert_allclose(ours, weights.numpy(), rtol=1e-4, atol=1e-6, err_msg=key)
+
+
+def test_what_tasks_show_is_what_the_model_says(make):
+    class Says:
+        """Adds a tenth to the sum; remembers all symbols but the last."""
+
+        def __call__(self, x):
+            if x.shape[-1] == 2:
+                return tg.tensor((x.numpy().prod(axis=-1).sum(axis=0) + 0.1)[:, None])
+            said = np.zeros((*x.shape[:2], 9), np.float32)
+            said[-10:-1] = x.numpy()[:9, :, :9]
+            said[-1, :, 8] = 1
+            return tg.tensor(said)
+
+    asked, said = make("copy").show(Says(), 0).split("\n")
+    assert asked.split()[1:-1] == said.split()[1:-1]
+    assert (len(asked.split()), said[-1]) == (11, ".")
+    lines = make("adding").show(Says(), 0).split("\n")
+    for line in lines:
+        a, b, total, answer = map(float, re.findall(r"\d\.\d+", line))
+        assert total == pytest.approx(a + b, abs=2e-3)
+        assert answer == pytest.approx(total + 0.1, abs=2e-3)
+    assert len(set(lines)) == 3
 
 
 @pytest.mark.parametrize("name", sorted(set(TASKS) - {"char-lm"}))

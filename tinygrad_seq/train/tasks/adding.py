@@ -80,6 +80,15 @@ class Adding(Task):
         error = (model(x) - y).numpy().astype(np.float64)
         return {"loss": float(np.mean(error**2)), "near": float(np.mean(abs(error) < NEAR))}
 
+    def show(self, model: Any, step: int) -> str:
+        x, _ = self._drawn(3, VALIDATION, step)
+        numbers = x.numpy()[..., 0].T[x.numpy()[..., 1].T == 1].reshape(-1, 2).tolist()
+        said = model(x).numpy()[:, 0].tolist()
+        return "\n".join(
+            f"{a:.3f} + {b:.3f} = {a + b:.3f}, said {y:.3f}"
+            for (a, b), y in zip(numbers, said, strict=True)
+        )
+
     def rivals(self) -> dict[str, Score]:
         held: dict[str, Score] = {"always 1, their mean": {"loss": ADDING_BASELINE}}
         if self.config.length == 100:  # 1 of 2560 answers was wrong

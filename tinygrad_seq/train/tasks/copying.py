@@ -87,6 +87,16 @@ class Copying(Task):
         right = (said == targets[-LENGTH:]).numpy().mean()
         return {"loss": self.loss(model, x, targets).item(), "recalled": float(right)}
 
+    def show(self, model: Any, step: int) -> str:
+        x, targets = self._drawn(1, VALIDATION, step)
+        asked, said = targets.numpy()[-LENGTH:, 0], model(x)[-LENGTH:, 0].argmax(axis=-1).numpy()
+        return f"asked {_written(asked)}\nsaid  {_written(said)}"
+
     def rivals(self) -> dict[str, Score]:
         loss = copy_baseline(self.config.wait, SYMBOLS, LENGTH)
         return {"no memory": {"loss": loss, "recalled": 1 / SYMBOLS}}
+
+
+def _written(symbols: np.ndarray) -> str:
+    """Symbols as digits, the blank as a dot."""
+    return " ".join("." if symbol == SYMBOLS else str(symbol) for symbol in symbols.tolist())
