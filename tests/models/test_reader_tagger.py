@@ -155,6 +155,11 @@ def test_what_is_wrong_is_said(kind):
         kind(I, O, H)(tg.randn(T, B, I + 1))
 
 
+def test_a_model_of_what_follows_may_not_read_it_first():
+    with pytest.raises(ArgumentError, match="FrameModel: expected bidirectional=False, got True"):
+        FrameModel(I, H, bidirectional=True)
+
+
 def test_options_of_the_layer_reach_it():
     model = Reader(I, O, H, forget_bias=1.0, single_bias=True)
     bias = model.rnn.bias_ih_l0.numpy().reshape(4, H)

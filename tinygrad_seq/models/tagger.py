@@ -12,6 +12,7 @@ from typing import Any
 from tinygrad_seq import ops
 from tinygrad_seq.autograd import Tensor, tensor
 from tinygrad_seq.data import step_mask
+from tinygrad_seq.errors import ArgumentError, expect
 from tinygrad_seq.models.recurrent import recurrent
 from tinygrad_seq.nn import Dropout, Linear, Module
 
@@ -55,10 +56,13 @@ class FrameModel(Tagger):
 
         p(x_{t+1} | x_1 … x_t) = Π_k σ(a_k)^x_k · (1 − σ(a_k))^(1 − x_k),    a = W h_t + b
 
-    The recurrent model of Boulanger-Lewandowski, Bengio and Vincent, arXiv:1206.6392.
+    The recurrent model of Boulanger-Lewandowski, Bengio and Vincent, arXiv:1206.6392. Raises
+    ArgumentError if it is to be bidirectional: it would read what it has to predict.
     """
 
     def __init__(self, keys: int = 88, hidden: int = 128, **options: Any):
+        backwards = options.get("bidirectional", False)
+        expect(not backwards, "FrameModel", "bidirectional=False", backwards, ArgumentError)
         super().__init__(keys, keys, hidden, **options)
 
     def nll(self, frames: Tensor, lengths: Any) -> Tensor:
