@@ -30,6 +30,23 @@ def weighted(kind):
     return lambda device, dtype: kind(weight=tensor(WEIGHT.astype(dtype), device=device))
 
 
+def spelled():
+    """CTC of two words, the second too short for its own."""
+    loss = nn.CTCLoss(blank=4, reduction="sum", zero_infinity=True)
+    return Called(loss, np.array([[1, 1, 3], [2, 2, 0]]), [6, 2], [3, 2])
+
+
+class Called(nn.Module):
+    """A layer, called with further arguments that are always the same."""
+
+    def __init__(self, layer, *more):
+        super().__init__()
+        self.layer, self.more = layer, more
+
+    def forward(self, x):
+        return self.layer(x, *self.more)
+
+
 def plain(make):
     return lambda device, dtype: make()
 
@@ -75,6 +92,8 @@ TABLE = {
     "CrossEntropyLoss": (weighted(nn.CrossEntropyLoss), [X, Tokens((3,))]),
     "CrossEntropyLoss smoothed": (plain(lambda: nn.CrossEntropyLoss(label_smoothing=0.1)),
                                   [(3, 5, 4), Tokens((3, 4))]),
+    "KLDivLoss": (plain(lambda: nn.KLDivLoss("batchmean", log_target=True)), [X, X]),
+    "CTCLoss": (plain(spelled), [(6, 2, 5)]),
     "Linear": (placed(nn.Linear, 5, 4), [(2, 3, 5)]),
     "Linear without bias": (placed(nn.Linear, 5, 4, bias=False), [X]),
     "Embedding": (placed(nn.Embedding, 5, 3, padding_idx=1), [Tokens((4, 2))]),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 LACKS = {
+    "ctc_loss": "its gradient there is right through log_softmax only; see test_ctc.py",
     "attention": "against scaled_dot_product_attention in test_attention.py",
     "drop": "its mask comes from another stream of random numbers; see test_dropout.py",
     "to_device": "it computes nothing, and has one device here",
@@ -202,6 +203,11 @@ def products_and_losses(torch: Any) -> dict[str, Callable[..., Any]]:
     def layer_norm(x: Any, shape: Any, weight: Any, bias: Any, eps: float) -> Any:
         return f.layer_norm(x, [shape] if isinstance(shape, int) else shape, weight, bias, eps)
 
+    def kl_div(x: Any, t: Any, reduction: str, log_target: bool) -> Any:
+        if reduction == "mean":  # of which PyTorch warns
+            return f.kl_div(x, t, reduction="none", log_target=log_target).mean()
+        return f.kl_div(x, t, reduction=reduction, log_target=log_target)
+
     return {
         "matmul": torch.matmul,
         "linear": f.linear,
@@ -215,6 +221,7 @@ def products_and_losses(torch: Any) -> dict[str, Callable[..., Any]]:
         "nll_loss": lambda x, t, w, ignore, reduction: f.nll_loss(
             x, t, w, ignore_index=ignore, reduction=reduction
         ),
+        "kl_div": kl_div,
         "mse_loss": lambda x, t, reduction: f.mse_loss(x, t, reduction=reduction),
         "binary_cross_entropy_with_logits": lambda x, t, w, reduction, p: (
             f.binary_cross_entropy_with_logits(x, t, w, reduction=reduction, pos_weight=p)

@@ -49,6 +49,9 @@ class _Called(nn.Module):
 ACTIVATIONS = (nn.Tanh, nn.Sigmoid, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus,
                nn.Softsign, nn.Softmax, nn.LogSoftmax)  # fmt: skip
 
+#: labels, how many frames and how many labels count
+SPELLED = (np.array([[1, 3], [2, 2]]), np.array([5, 4]), np.array([2, 2]))
+
 X = (3, 2, 2)  # (T, B, I)
 LENGTHS = (2, 3)
 
@@ -162,6 +165,8 @@ LAYERS = (
     layer("nn.MSELoss", nn.MSELoss, (3, 4), (3, 4), placed=False),
     layer("nn.CrossEntropyLoss", nn.CrossEntropyLoss, (3, 4), Integers((3,), 0, 4), placed=False),
     layer("nn.NLLLoss", nn.NLLLoss, (3, 4), Integers((3,), 0, 4), placed=False),
+    layer("nn.KLDivLoss", nn.KLDivLoss, (3, 4), Uniform((3, 4), 0.1, 1), placed=False),
+    layer("nn.CTCLoss", nn.CTCLoss, (5, 2, 4), *SPELLED, placed=False),
     layer("nn.BCEWithLogitsLoss", nn.BCEWithLogitsLoss, (3, 4), Uniform((3, 4)), placed=False),
     layer("nn.Linear", lambda **where: nn.Linear(3, 4, **where), (2, 5, 3)),
     layer("nn.Embedding", lambda **where: nn.Embedding(5, 3, **where), Integers((4, 2), 0, 5)),

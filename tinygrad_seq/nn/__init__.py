@@ -27,7 +27,14 @@ from tinygrad_seq.nn.containers import ModuleDict, ModuleList, Sequential
 from tinygrad_seq.nn.dropout import Dropout
 from tinygrad_seq.nn.embedding import Embedding
 from tinygrad_seq.nn.linear import Linear
-from tinygrad_seq.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
+from tinygrad_seq.nn.losses import (
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    CTCLoss,
+    KLDivLoss,
+    MSELoss,
+    NLLLoss,
+)
 from tinygrad_seq.nn.module import Module
 from tinygrad_seq.nn.normalization import LayerNorm
 from tinygrad_seq.nn.packing import (

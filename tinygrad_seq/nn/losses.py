@@ -9,17 +9,17 @@ from tinygrad_seq.autograd import Tensor
 from tinygrad_seq.errors import ArgumentError, expect
 from tinygrad_seq.nn.module import Module
 
-_REDUCTIONS = ("mean", "sum", "none")
-
 
 class _Loss(Module):
     """A loss; reduction is ``"mean"``, ``"sum"`` or ``"none"``."""
 
+    _reductions: tuple[str, ...] = ("mean", "sum", "none")
+
     def __init__(self, reduction: str):
         super().__init__()
         name = type(self).__name__
-        ok = reduction in _REDUCTIONS
-        expected = f"reduction to be one of {', '.join(_REDUCTIONS)}"
+        ok = reduction in self._reductions
+        expected = f"reduction to be one of {', '.join(self._reductions)}"
         expect(ok, name, expected, repr(reduction), ArgumentError)
         self.reduction = reduction
 
@@ -105,3 +105,41 @@ class BCEWithLogitsLoss(_Loss):
         return ops.binary_cross_entropy_with_logits(
             x, target, self.weight, self.reduction, self.pos_weight
         )
+
+
+class KLDivLoss(_Loss):
+    """Divergence of exp x from a target t: t·(ln t − x), x being log-probabilities.
+
+    reduction: ``"batchmean"`` too, the sum over the size of the first axis. log_target: the target
+    is ln t.
+    """
+
+    _reductions = (*_Loss._reductions, "batchmean")
+
+    def __init__(self, reduction: str = "mean", log_target: bool = False):
+        super().__init__(reduction)
+        self.log_target = log_target
+
+    def forward(self, x: Any, target: Any) -> Any:
+        """Two of one shape → a number, or that shape."""
+        return ops.kl_div(x, target, self.reduction, self.log_target)
+
+
+class CTCLoss(_Loss):
+    """Connectionist temporal classification: −ln of the probability of all ways to time the labels.
+
+    blank: the symbol that says nothing. The mean is over sequences, each divided by how many labels
+    it has. zero_infinity: a sequence too short for its labels counts 0, not ∞.
+    """
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False):
+        super().__init__(reduction)
+        self.blank = blank
+        self.zero_infinity = zero_infinity
+
+    def forward(self, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any) -> Any:
+        """(T, B, C), labels (B, S) or in a row (ΣS,), and lengths (B,) → a number, or (B,)."""
+        return ops.ctc_loss(
+            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction,
+            self.zero_infinity,
+        )  # fmt: skip

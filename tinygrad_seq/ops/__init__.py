@@ -36,6 +36,7 @@ from tinygrad_seq.ops.comparison import (
     less_equal,
     not_equal,
 )
+from tinygrad_seq.ops.ctc import ctc_loss
 from tinygrad_seq.ops.cumulative import cumsum, prod
 from tinygrad_seq.ops.distinct import put_distinct, take_distinct
 from tinygrad_seq.ops.dropout import drop, dropout
@@ -53,6 +54,7 @@ from tinygrad_seq.ops.indexing import (
     tril,
     triu,
 )
+from tinygrad_seq.ops.kl_div import kl_div
 from tinygrad_seq.ops.layer_norm import layer_norm
 from tinygrad_seq.ops.linalg import linear, matmul, outer
 from tinygrad_seq.ops.losses import binary_cross_entropy_with_logits, mse_loss
@@ -90,11 +92,11 @@ from tinygrad_seq.ops.special import cos, erf, sin
 __all__ = [
     "abs", "add", "all", "any", "argmax", "argmin", "astype", "attention",
     "binary_cross_entropy_with_logits", "bitwise_and", "bitwise_or", "bitwise_xor",
-    "broadcast_to", "clip", "concatenate", "copy", "cos", "cross_entropy", "cumsum", "div",
-    "dropout", "einsum", "elu", "embedding", "equal", "erf", "exp", "expand_dims", "expm1",
+    "broadcast_to", "clip", "concatenate", "copy", "cos", "cross_entropy", "ctc_loss", "cumsum",
+    "div", "dropout", "einsum", "elu", "embedding", "equal", "erf", "exp", "expand_dims", "expm1",
     "flip", "full_like", "gelu", "getitem", "greater", "greater_equal", "gru", "identity",
-    "index_add", "invert", "isfinite", "isinf", "isnan", "layer_norm", "leaky_relu", "less",
-    "less_equal", "linear", "log", "log1p", "log_softmax", "logsumexp", "lstm", "masked_fill",
+    "index_add", "invert", "isfinite", "isinf", "isnan", "kl_div", "layer_norm", "leaky_relu",
+    "less", "less_equal", "linear", "log", "log1p", "log_softmax", "logsumexp", "lstm", "masked_fill",
     "matmul", "max", "maximum", "mean", "min", "minimum", "mse_loss", "mul", "neg", "nll_loss",
     "norm", "not_equal", "outer", "pad", "pow", "primitive", "prod", "put_distinct", "relu",
     "repeat", "reshape", "rnn", "roll", "scaled_dot_product_attention", "scatter", "sigmoid",
