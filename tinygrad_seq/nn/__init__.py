@@ -14,6 +14,12 @@ from tinygrad_seq.nn.activations import (
     Softsign,
     Tanh,
 )
+from tinygrad_seq.nn.attention import (
+    AdditiveAttention,
+    KVCache,
+    LuongAttention,
+    MultiheadAttention,
+)
 from tinygrad_seq.nn.cells import GRUCell, LSTMCell, RNNCell
 from tinygrad_seq.nn.clip import (
     adaptive_clip_grad_,
@@ -47,6 +53,12 @@ from tinygrad_seq.nn.packing import (
     unpad_sequence,
 )
 from tinygrad_seq.nn.parameter import Parameter
+from tinygrad_seq.nn.positions import (
+    AlibiBias,
+    LearnedPositions,
+    RotaryPositions,
+    SinusoidalPositions,
+)
 from tinygrad_seq.nn.recurrent import GRU, LSTM, RNN
 
 __all__ = [n for n in dir() if not n.startswith("_")]

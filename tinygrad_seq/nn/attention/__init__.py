@@ -1,0 +1,11 @@
+"""Attention layers: where to look among keys, and what is found there.
+
+``MultiheadAttention`` is the Transformer's; ``AdditiveAttention`` and ``LuongAttention`` are those
+of recurrent encoder–decoders. In the masks of all, True is left out.
+"""
+
+from tinygrad_seq.nn.attention.alignment import AdditiveAttention, LuongAttention
+from tinygrad_seq.nn.attention.cache import KVCache
+from tinygrad_seq.nn.attention.multihead import MultiheadAttention
+
+__all__ = ["AdditiveAttention", "KVCache", "LuongAttention", "MultiheadAttention"]
