@@ -11,7 +11,7 @@ import pytest
 from tinygrad_seq.bench import read_results
 from tinygrad_seq.ops.primitive import registry
 
-SMALL = "--threads 1 --steps 3 --batch 2 --input 4 --hidden 4".split()
+SMALL = ["--threads", "1", "--steps", "3", "--batch", "2", "--input", "4", "--hidden", "4"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
