@@ -42,7 +42,7 @@ from tinygrad_seq.nn.losses import (
     NLLLoss,
 )
 from tinygrad_seq.nn.module import Module
-from tinygrad_seq.nn.normalization import LayerNorm
+from tinygrad_seq.nn.normalization import LayerNorm, RMSNorm
 from tinygrad_seq.nn.packing import (
     PackedSequence,
     pack_padded_sequence,
@@ -60,5 +60,14 @@ from tinygrad_seq.nn.positions import (
     SinusoidalPositions,
 )
 from tinygrad_seq.nn.recurrent import GRU, LSTM, RNN
+from tinygrad_seq.nn.transformer import (
+    LayerCache,
+    Transformer,
+    TransformerCache,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 
 __all__ = [n for n in dir() if not n.startswith("_")]

@@ -177,7 +177,7 @@ class MultiheadAttention(Module):
     def _attend(
         self, query: Any, key: Any, value: Any, masks: Any, cache: KVCache | None, wanted: bool
     ) -> tuple[Any, Any]:
-        """→ output, and if wanted the weights of each head (B, H, L, S), of tensors with a batch."""
+        """→ output, and if wanted the weights of each head (B, H, L, S)."""
         heads = self._project(query, key, value, cache)
         padding, scores, causal = masks
         # The op's own way needs no mask, but puts the first query beside the first key.
