@@ -77,7 +77,7 @@ def main(folder: Path) -> None:
         return asdict(time_call(call, "cuda", **FULL.options))
 
     rows: list[dict[str, Any]] = []
-    for kind in ("lstm", "rnn"):
+    for kind in ("lstm", "gru", "rnn"):
         rows.append({"what": "forward and backward", "name": kind, "torch": time_it(layer(kind))})
         rows.append({"what": "training step", "name": kind, "torch": time_it(training_step(kind))})
         about = {**environment(), "cudnn": torch.backends.cudnn.version()}

@@ -32,7 +32,7 @@ from tinygrad_seq.bench import (
 from tinygrad_seq.models import CharLM
 from tinygrad_seq.ops.primitive import registry
 
-FIRST = ("lstm", "rnn", "matmul", "linear", "softmax", "cross_entropy", "embedding")
+FIRST = ("lstm", "gru", "rnn", "attention", "matmul", "linear", "softmax", "cross_entropy", "embedding")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def jobs(device: str, effort: Effort) -> Iterator[tuple[str, Callable[[], list[R
     """Everything there is to time: a name, and what times it → rows."""
     for size in effort.sizes:
         yield f"transfer of {size} bytes", lambda size=size: transfers(device, size, effort)
-    for kind in ("lstm", "rnn"):
+    for kind in ("lstm", "gru", "rnn"):
         yield f"training step {kind}", lambda kind=kind: steps(kind, device, effort)
     ranked = sorted(registry, key=lambda n: (FIRST.index(n) if n in FIRST else len(FIRST), n))
     for name in ranked:
