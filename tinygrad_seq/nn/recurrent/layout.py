@@ -81,7 +81,7 @@ class Layout:
 
     def state_out(self, parts: Sequence[Tensor]) -> Tensor:
         """The last states (B, width) of all units in one tensor, shaped as ``state_in`` takes."""
-        joined: Tensor = ops.stack(parts)
+        joined: Tensor = ops.stack(parts) if len(parts) > 1 else ops.expand_dims(parts[0], 0)
         if self.batched:
             return joined
         return ops.reshape(joined, (joined.shape[0], joined.shape[2]))
