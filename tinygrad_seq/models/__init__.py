@@ -3,6 +3,7 @@
 from tinygrad_seq.models import arrangements
 from tinygrad_seq.models.char_lm import CharLM
 from tinygrad_seq.models.reader import Reader, RowClassifier
+from tinygrad_seq.models.seq2seq import Seq2Seq
 from tinygrad_seq.models.tagger import FrameModel, Tagger
 
-__all__ = ["CharLM", "FrameModel", "Reader", "RowClassifier", "Tagger", "arrangements"]
+__all__ = ["CharLM", "FrameModel", "Reader", "RowClassifier", "Seq2Seq", "Tagger", "arrangements"]
