@@ -1,6 +1,7 @@
 """Where the NumPy kernels of RNN, LSTM and GRU part ways: what they compute, what they leave."""
 
 import importlib
+import itertools
 
 import numpy as np
 import pytest
@@ -100,6 +101,15 @@ def test_when_arranging_weights_pays():
     weights = 4 * 512 * 1024
     assert next(t for t in range(1, 40) if blocks.pays(weights, t, 512)) == 31
     assert next(t for t in range(1, 40) if blocks.pays(weights, t, 32 * 512)) == 11
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_no_two_gradients_share_memory(name):
+    """Each may be added to in place."""
+    arrays = draw(name, 5, 2, 3, 4)
+    grads = both_ways("numpy", name, arrays, (0, 1))[-len(arrays) :]
+    for a, b in itertools.combinations(grads, 2):
+        assert not np.shares_memory(a, b)
 
 
 @pytest.mark.parametrize("name", GATES)
