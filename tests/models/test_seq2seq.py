@@ -1,5 +1,7 @@
 """Encoder and decoder: the same numbers as PyTorch's, teacher forcing, attention, what is said."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ import tinygrad_seq as tg
 from tests.support.agreement import agree
 from tinygrad_seq.errors import ArgumentError, OutOfRangeError, ShapeError
 from tinygrad_seq.models import Seq2Seq
+from tinygrad_seq.models.decoding import sample
 from tinygrad_seq.optim import Adam
 
 KINDS = ["rnn", "lstm", "gru"]
@@ -297,7 +300,7 @@ def test_generating_is_free_running_up_to_the_end(options):
     target = tg.tensor(np.full((12, B), 3))
     logits, weights = model(source, target, LENGTHS, 0.0, return_weights=True)
     free = np.where(np.isin(np.arange(TARGET), (PAD, BOS)), -np.inf, values(logits)).argmax(-1)
-    answers = model.generate(source, LENGTHS, steps=12, return_weights=True)
+    answers = model.generate(source, LENGTHS, length=12, return_weights=True)
     steps = len(answers.tokens)
     for b in range(B):
         ends = np.flatnonzero(free[:, b] == EOS)
@@ -306,9 +309,51 @@ def test_generating_is_free_running_up_to_the_end(options):
         np.testing.assert_array_equal(answers.tokens[: length + 1, b], free[: length + 1, b])
         assert (answers.tokens[length + 1 :, b] == PAD).all()
     assert steps == min(12, answers.lengths.max() + 1)
-    if weights is not None:
-        np.testing.assert_allclose(answers.weights, values(weights)[:, :steps], atol=1e-13)
+    assert (answers.weights is None) == (weights is None)
+    for b, length in enumerate(answers.lengths if weights is not None else ()):
+        looked = values(weights)[b, : length + 1][:steps]
+        np.testing.assert_allclose(answers.weights[b, : length + 1], looked, atol=1e-13)
     assert all(p.grad is None for p in model.parameters())
+
+
+def chance(model, source, lengths, said):
+    """ln p of what was said (S, B), by teacher forcing over the symbols that may be said."""
+    logits = values(model(source, tg.tensor(said), lengths)).copy()
+    logits[..., [PAD, BOS]] = -np.inf
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    steps, rows = np.ogrid[: len(said), : said.shape[1]]
+    return np.where(said == PAD, 0, log_p[steps, rows, said]).sum(0)
+
+
+@pytest.mark.parametrize("options", [*FEEDS, {**EVERYTHING, "kind": "gru"}], ids=str)
+def test_a_wide_beam_finds_the_likeliest_answer(options):
+    model, source = made(**options), pair()[0]
+    symbols = [s for s in range(TARGET) if s not in (PAD, BOS, EOS)]
+    ended = [[*front, EOS] for n in (0, 1, 2) for front in itertools.product(symbols, repeat=n)]
+    open_ = [[*front] for front in itertools.product(symbols, repeat=3)]
+    texts = np.array([text + [PAD] * (3 - len(text)) for text in ended + open_]).T  # (3, N)
+    best = []
+    for b, n in enumerate(LENGTHS):
+        many = tg.tensor(np.repeat(source.numpy()[:n, b : b + 1], texts.shape[1], 1))
+        best.append(texts[:, chance(model, many, None, texts).argmax()])
+    found = model.generate(source, LENGTHS, 3, beams=40, alpha=0.0).tokens
+    np.testing.assert_array_equal(found, np.array(best).T[: len(found)])
+    np.testing.assert_array_equal(model.generate(source, LENGTHS, 3, beams=1).tokens,
+                                  model.generate(source, LENGTHS, 3).tokens)  # fmt: skip
+
+
+def test_what_is_drawn_by_chance_reads_the_same_state():
+    model, source = made(**EVERYTHING), pair()[0]
+    start = tg.tensor(np.full(B, BOS))
+    said = sample(
+        model.step, start, model.read(source, LENGTHS), length=4, generator=tg.Generator(0)
+    )
+    np.testing.assert_array_equal(
+        said, sample(model.step, start, model.read(source, LENGTHS), length=4,
+                     generator=tg.Generator(0)))  # fmt: skip
+    cold = sample(model.step, start, model.read(source, LENGTHS), length=4, temperature=0,
+                  eos=EOS, pad=PAD, forbidden=[BOS])  # fmt: skip
+    np.testing.assert_array_equal(cold, model.generate(source, LENGTHS, 4).tokens)
 
 
 @settings(max_examples=30)
@@ -322,7 +367,7 @@ def test_padding_and_the_first_symbol_are_never_said(data):
         model.decoder.head.bias.data[forbidden] = 50  # what it would say first
     rows = data.draw(st.integers(1, 4), "rows")
     source = tg.tensor(np.arange(3 * rows).reshape(3, rows) % 4)
-    tokens, lengths, _ = model.generate(source, steps=8)
+    tokens, lengths, _ = model.generate(source, length=8)
     assert not (tokens == bos).any()
     for b, length in enumerate(lengths):
         assert not (tokens[:length, b] == pad).any()
@@ -342,7 +387,7 @@ def test_it_learns_what_it_is_shown(device):
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.05
-    np.testing.assert_array_equal(model.generate(source, steps=3).tokens, target.numpy())
+    np.testing.assert_array_equal(model.generate(source, length=3).tokens, target.numpy())
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5])
@@ -416,7 +461,9 @@ def test_inputs_that_do_not_fit():
     for share in (-0.1, 1.1, np.nan):
         with pytest.raises(ArgumentError, match=r"teacher_forcing in \[0, 1\]"):
             model(source, target, teacher_forcing=share)
-    with pytest.raises(ArgumentError, match="steps ≥ 1, got 0"):
-        model.generate(source, steps=0)
+    with pytest.raises(ArgumentError, match="length ≥ 1, got 0"):
+        model.generate(source, length=0)
+    with pytest.raises(ArgumentError, match="beams ≥ 1, got 0"):
+        model.generate(source, beams=0)
     with pytest.raises(OutOfRangeError):
         model(source + 3, target)

@@ -20,13 +20,15 @@ from tinygrad_seq.backend import Generator, default_generator
 from tinygrad_seq.data import step_mask
 from tinygrad_seq.errors import ArgumentError, expect
 from tinygrad_seq.models.attention_decoder import Carried, Decoder, Memory
+from tinygrad_seq.models.beam_search import beam_search
+from tinygrad_seq.models.decoding import greedy
 from tinygrad_seq.models.recurrent import State, recurrent
 from tinygrad_seq.nn.lengths import check_lengths, reverse_padded
 
 
 class Answers(NamedTuple):
-    """What was said, on the host: tokens (S, B), padding after the end symbol, how many symbols
-    lengths (B,) stand before it, and where asked for the attention weights (B, S, T)."""
+    """What was said, on the host: tokens (S, B), padding after the end symbol; how many symbols
+    stand before it, (B,); and the attention weights (B, S, T) if they were asked for."""
 
     tokens: np.ndarray
     lengths: np.ndarray
@@ -93,6 +95,9 @@ class Seq2Seq(nn.Module):
     Raises ArgumentError for options that do not fit together.
     """
 
+    #: on which axis of each tensor of the state that ``read`` gives the rows of the batch are
+    BATCH_AXIS = ((1, 1, 0), 1)
+
     def __init__(
         self,
         source_vocabulary: int,
@@ -149,11 +154,11 @@ class Seq2Seq(nn.Module):
         matters to nothing. 0: only bos and its own words; the target gives but the number of steps.
         Gradients flow through states and attention, not through the choice of a word.
         """
-        _expect_tokens("source", source)
-        _expect_tokens("target", target, source.shape[1])
         wanted = "teacher_forcing in [0, 1]"
         expect(0 <= teacher_forcing <= 1, "Seq2Seq", wanted, teacher_forcing, ArgumentError)
-        memory, carried = self._read(source, source_lengths)
+        _expect_tokens("source", source)
+        _expect_tokens("target", target, source.shape[1])
+        memory, carried = self.read(source, source_lengths)
         first = ops.full_like(target[:1], self.bos)
         told = ops.concatenate([first, target[:-1]])  # (S, B)
         if teacher_forcing == 1:
@@ -197,10 +202,14 @@ class Seq2Seq(nn.Module):
         loss: Tensor = ops.cross_entropy(flat, target.reshape(-1), ignore_index=self.pad)
         return loss
 
-    def _read(self, source: Tensor, lengths: Any) -> tuple[Memory, Carried]:
-        """source (T, B) → what may be looked at, and what the decoder starts from."""
+    # ------------------------------------------------------------------ saying
+
+    def read(self, source: Tensor, source_lengths: Any = None) -> tuple[Memory, Carried]:
+        """source (T, B) → the state in which ``step`` begins: what the decoder may look at, and
+        what it carries. ``BATCH_AXIS`` says where in it the rows are."""
+        _expect_tokens("source", source)
         steps, batch = source.shape
-        lengths = np.full(batch, steps) if lengths is None else lengths
+        lengths = np.full(batch, steps) if source_lengths is None else source_lengths
         lengths = check_lengths("Seq2Seq", lengths, steps, batch)
         keys, state = self.encoder(source, lengths)  # (T, B, H)
         padding = None
@@ -209,31 +218,48 @@ class Seq2Seq(nn.Module):
         fed = ops.full_like(keys[:1], 0)  # (1, B, H)
         return self.decoder.remember(keys, padding), Carried(state, fed)
 
+    def step(
+        self, tokens: Tensor, state: tuple[Memory, Carried]
+    ) -> tuple[Tensor, tuple[Memory, Carried]]:
+        """Be told one more symbol (B,) → logits (B, V) of the next, state: what the functions of
+        ``decoding`` and ``beam_search`` call."""
+        memory, carried = state
+        logits, carried, _ = self.decoder(tokens[None], memory, carried)  # (1, B, V)
+        return logits[0], (memory, carried)
+
     def generate(
         self,
         source: Tensor,
         source_lengths: Any = None,
-        steps: int = 100,
+        length: int = 100,
+        beams: int = 1,
+        alpha: float = 0.6,
         return_weights: bool = False,
     ) -> Answers:
-        """Say the likeliest symbol after each that was said, up to eos or for ``steps`` steps."""
-        _expect_tokens("source", source)
-        expect(steps >= 1, "generate", "steps ≥ 1", steps, ArgumentError)
+        """Say up to ``length`` symbols, the end symbol among them: the likeliest after each that
+        was said, or with more than one of ``beams`` the best that ``beam_search`` finds."""
+        expect(length >= 1, "generate", "length ≥ 1", length, ArgumentError)
+        expect(beams >= 1, "generate", "beams ≥ 1", beams, ArgumentError)
         with no_grad():
-            memory, carried = self._read(source, source_lengths)
-            word = ops.full_like(source[:1], self.bos)  # (1, B)
-            tokens: list[np.ndarray] = []
-            looks, done = [], np.zeros(source.shape[1], bool)
-            while len(tokens) < steps and not done.all():
-                logits, carried, weights = self.decoder(word, memory, carried)
-                word = self._best(logits)
-                tokens.append(np.where(done, self.pad, word[0].numpy()))
-                done |= tokens[-1] == self.eos
-                looks.append(weights)
-        said = np.stack(tokens)  # (S, B)
-        lengths = ((said != self.pad) & (said != self.eos)).sum(0)
-        wanted = return_weights and looks[0] is not None
-        return Answers(said, lengths, ops.concatenate(looks, axis=1).numpy() if wanted else None)
+            state = self.read(source, source_lengths)
+            start = ops.full_like(source[0], self.bos)  # (B,)
+            ends: dict[str, Any] = {
+                "length": length, "eos": self.eos, "pad": self.pad, "forbidden": [self.bos]
+            }  # fmt: skip
+            if beams == 1:
+                said = greedy(self.step, start, state, **ends)  # (S, B)
+            else:
+                search: dict[str, Any] = {
+                    "beams": beams,
+                    "alpha": alpha,
+                    "batch_axis": self.BATCH_AXIS,
+                }
+                said = beam_search(self.step, start, state, **search, **ends).tokens[:, :, 0]
+            weights = None
+            if return_weights and self.decoder.attention is not None:
+                heard = tensor(said, device=source.device)
+                weights = self(source, heard, source_lengths, return_weights=True)[1].numpy()
+        return Answers(said, ((said != self.pad) & (said != self.eos)).sum(0), weights)
 
 
 def _expect_tokens(name: str, tokens: Any, batch: int | None = None) -> None:

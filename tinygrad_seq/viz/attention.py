@@ -46,12 +46,12 @@ def plot_attention(
     axes.set_xticks(range(columns), list(map(_sign, source)), rotation=0 if upright else 90)
     axes.set_yticks(range(rows), list(map(_sign, target)))
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        label.set_fontfamily("monospace")
+        label.set(fontfamily="monospace", parse_math=False)  # a dollar is a dollar
     axes.tick_params(length=0, labelsize="large")
     axes.set_xlabel("read", fontsize="large")
     axes.set_ylabel("said", fontsize="large")
     if title:
-        axes.set_title(title)
+        axes.set_title(title, parse_math=False)
     figure.colorbar(image, ax=axes, label="attention weight", shrink=0.9)
     figure.savefig(path, dpi=120)
 
