@@ -45,7 +45,7 @@ def test_chorales(name, kind, hidden, rate, reached):
 
     best = (np.inf, np.inf, 0)
     for epoch in range(1, epochs + 1):
-        set_rate(optimizer, rate * (1 - (epoch - 1) / epochs))
+        set_rate(optimizer, rate * min(1, 2 - 2 * (epoch - 1) / epochs))  # second half: down to 0
         order = generator.permutation(len(chorales.train))
         for at in range(0, len(order), batch):
             loss = nll([chorales.train[i] for i in order[at : at + batch]])
