@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tinygrad_seq import nn
-from tinygrad_seq.autograd import Tensor, tensor
-from tinygrad_seq.backend import manual_seed
-from tinygrad_seq.ops.sample import Integers, Sample, Uniform
-
-Make = Callable[..., nn.Module]
-
-
-def layer(
-    name: str, make: Make, *inputs: Any, placed: bool = True
-) -> tuple[str, Callable[[str], tuple[nn.Module, list[Tensor]]]]:
-    """A layer by name, and how to build it with its inputs on a device.
-
-    inputs: written as an op's samples are. placed: whether the layer has parameters, and so takes
-    device and dtype.
-    """
-
-    def build(device: str) -> tuple[nn.Module, list[Tensor]]:
-        manual_seed(0)
-        where: dict[str, Any] = {"device": device, "dtype": np.float64} if placed else {}
-        arrays, _ = Sample(*inputs).draw(seed=1)
-        return make(**where), [tensor(array, device=device) for array in arrays]
-
-    return name, build
-
-
-class _Called(nn.Module):
-    """A layer that is called in a way of its own: ``how(layer, *inputs)``."""
-
-    def __init__(self, layer: nn.Module, how: Callable[..., Any]):
-        super().__init__()
-        self.layer = layer
-        self.how = how
-
-    def forward(self, *inputs: Tensor) -> Any:
-        return self.how(self.layer, *inputs)
-
+from tinygrad_seq.autograd import Tensor
+from tinygrad_seq.cli.attention_rows import ATTENTION_ROWS
+from tinygrad_seq.cli.rows import called, layer
+from tinygrad_seq.ops.sample import Integers, Uniform
 
 ACTIVATIONS = (nn.Tanh, nn.Sigmoid, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus,
                nn.Softsign, nn.Softmax, nn.LogSoftmax)  # fmt: skip
@@ -133,20 +101,16 @@ def _recurrent(kind: Any, own: dict[str, dict[str, Any]]) -> Iterator[Any]:
     for label, (how, *inputs) in ways.items():
         if how is not _inside or kind is not nn.RNN:
             both = {"bidirectional": how in (_padded, _packed)}
-            yield layer(f"{name} {label}", _called(partial(kind, 2, 3, **both), how), *inputs)
+            yield layer(f"{name} {label}", called(partial(kind, 2, 3, **both), how), *inputs)
     still = partial(kind, 2, 3, zoneout=0.3)
     yield layer(f"{name} zoneout, evaluated", lambda **where: still(**where).eval(), X)
-
-
-def _called(make: Make, how: Callable[..., Any]) -> Make:
-    return lambda **where: _Called(make(**where), how)
 
 
 def _cells(kind: Any, own: dict[str, dict[str, Any]]) -> Iterator[Any]:
     """The rows of one kind of cell."""
     state = ((2, 3),) * (2 if kind is nn.LSTMCell else 1)
     for label, options in (CELL_OPTIONS | own).items():
-        make = _called(partial(kind, 2, 3, **options), _from_state)
+        make = called(partial(kind, 2, 3, **options), _from_state)
         yield layer(f"nn.{kind.__name__} {label}".strip(), make, (2, 2), *state)
 
 
@@ -172,4 +136,5 @@ LAYERS = (
     layer("nn.Embedding", lambda **where: nn.Embedding(5, 3, **where), Integers((4, 2), 0, 5)),
     layer("nn.LayerNorm", lambda **where: nn.LayerNorm(4, **where), (3, 4)),
     *RECURRENT,
+    *ATTENTION_ROWS,
 )

@@ -10,7 +10,8 @@ import numpy as np
 
 from tinygrad_seq import nn
 from tinygrad_seq.autograd import Tensor
-from tinygrad_seq.cli.layers import LENGTHS, layer
+from tinygrad_seq.cli.layers import LENGTHS
+from tinygrad_seq.cli.rows import layer
 from tinygrad_seq.models import CharLM, FrameModel, Reader, RowClassifier, Tagger, arrangements
 from tinygrad_seq.models.recurrent import LAYERS as KINDS
 from tinygrad_seq.ops.sample import Integers, Uniform
