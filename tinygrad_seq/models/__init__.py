@@ -2,8 +2,18 @@
 
 from tinygrad_seq.models import arrangements
 from tinygrad_seq.models.char_lm import CharLM
+from tinygrad_seq.models.gpt import GPT
 from tinygrad_seq.models.reader import Reader, RowClassifier
 from tinygrad_seq.models.seq2seq import Seq2Seq
 from tinygrad_seq.models.tagger import FrameModel, Tagger
 
-__all__ = ["CharLM", "FrameModel", "Reader", "RowClassifier", "Seq2Seq", "Tagger", "arrangements"]
+__all__ = [
+    "GPT",
+    "CharLM",
+    "FrameModel",
+    "Reader",
+    "RowClassifier",
+    "Seq2Seq",
+    "Tagger",
+    "arrangements",
+]
