@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -39,7 +40,7 @@ class Measure:
         return f"{value:{self.form}} {unit}"
 
 
-class Task:
+class Task(ABC):
     """Data, model, loss, measures and rivals of one kind of run; a subclass fills them in.
 
     It holds what follows from its configuration alone. What changes while it trains (weights, step,
@@ -68,9 +69,9 @@ class Task:
         """Read or make the data. Raises DataError where that cannot be done."""
         self.config = config
 
+    @abstractmethod
     def describe_data(self) -> str:
         """The data in a line."""
-        raise NotImplementedError
 
     def describe_model(self) -> str:
         """The model in a few words."""
@@ -84,12 +85,15 @@ class Task:
         times = f" ({epochs:.3g} epochs)" if epochs else ""
         return f"updates on {self.config.batch} {self.things} each{times}"
 
+    @abstractmethod
     def new_model(self) -> Module:
         """A freshly initialised model."""
-        raise NotImplementedError
 
     def batch(self, step: int) -> tuple[Any, ...]:
-        """What update number ``step`` trains on: a function of ``step`` and the seed alone."""
+        """What update number ``step`` trains on: a function of ``step`` and the seed alone.
+
+        This and ``loss`` are all that is needed where ``updates`` stays what it is.
+        """
         raise NotImplementedError
 
     def loss(self, model: Any, *batch: Any) -> Tensor:
@@ -110,17 +114,17 @@ class Task:
         loss.backward()
         yield loss.detach(), self.count(*batch)
 
+    @abstractmethod
     def validate(self, model: Any) -> Score:
         """How good the model is on data held out for looking. The model is in evaluation mode."""
-        raise NotImplementedError
 
+    @abstractmethod
     def test(self, model: Any) -> Score:
         """How good the model is on data that nothing was chosen by."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rivals(self) -> dict[str, Score]:
         """What others reach on the test data, by name: what needs no net, and published figures."""
-        raise NotImplementedError
 
     def score(self, loss: float) -> Score:
         """A loss with the measures that follow from it."""
