@@ -342,6 +342,21 @@ def test_the_best_of_a_row_are_in_order_the_first_of_equals_first(n, k, seed):
     np.testing.assert_array_equal(best(rows, k), np.argsort(-rows, axis=1, kind="stable")[:, :k])
 
 
+@pytest.mark.parametrize(("u", "first", "last"), [(0.0, 1, 1), (0.4, 1, 2), (1 - 2**-53, 2, 2)])
+def test_the_ends_of_chance_fall_on_symbols_that_can_come(u, first, last):
+    class Fixed(Generator):
+        def uniform(self, shape, dtype=np.float64):
+            return np.full(shape, u, dtype)
+
+    logits = np.log([[1e-300, 0.3, 0.2, 1e-300], [1e-300, 0.001, 0.3, 1e-300]])
+    logits[logits < -600] = -np.inf
+    assert sampler(generator=Fixed())(logits).tolist() == [first, last]
+    for scale in (3.0, 0.7, 1e-3):
+        p = np.random.default_rng(0).random((200, 5)) * scale
+        p[:, -1] = 0
+        assert sampler(generator=Fixed())(np.log(p, where=p > 0, out=p - np.inf)).max() < 4
+
+
 def test_no_temperature_is_greedy_and_little_is_nearly():
     model = Oracle(9, 1)
     start = [BOS, 3, 4]

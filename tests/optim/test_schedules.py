@@ -102,7 +102,8 @@ def test_one_after_the_other_equals_pytorchs(torch):
 PLATEAU = {
     "": {},
     "patience": {"patience": 2, "factor": 0.5},
-    "max": {"mode": "max", "patience": 3},
+    "rel": {"threshold": 0.2, "patience": 1},
+    "rel max": {"mode": "max", "threshold": 0.1, "patience": 1},
     "abs": {"threshold_mode": "abs", "threshold": 0.3, "patience": 1},
     "abs max": {"mode": "max", "threshold_mode": "abs", "threshold": 0.3, "patience": 1},
     "cooldown": {"patience": 1, "cooldown": 4, "factor": 0.7},

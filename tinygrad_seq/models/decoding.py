@@ -218,6 +218,5 @@ def best(rows: np.ndarray, k: int) -> np.ndarray:
 def _drawn(p: np.ndarray, u: np.ndarray) -> np.ndarray:
     """Invert the cumulative sums of the rows of p (B, V) at u (B,) in [0, 1)."""
     edges = p.cumsum(axis=1)
-    total = edges[:, -1]
-    at = np.minimum(u * total, np.nextafter(total, 0))  # below the end, however u·total rounds
-    return np.asarray((edges <= at[:, np.newaxis]).sum(axis=1))
+    at = (u * edges[:, -1])[:, np.newaxis]  # u < 1, and the product is rounded below the end
+    return np.asarray((edges <= at).sum(axis=1))
