@@ -26,7 +26,7 @@ import tinygrad_seq as tg
 from tinygrad_seq import nn, optim
 from tinygrad_seq.bench import compare_processes, environment, serve, write_results
 from tinygrad_seq.data import Vocabulary, split, tiny_shakespeare
-from tinygrad_seq.models import GPT
+from tinygrad_seq.models.gpt import GPT
 
 RESULTS = Path(__file__).resolve().parent / "results/gpt.json"
 GOAL = 1.88  # nats per character: nanoGPT's README, after 2000 iterations on a CPU
