@@ -237,17 +237,19 @@ def test_any_function_can_be_the_activation():
     assert np.abs(other(x).numpy() - named(x).numpy()).max() > 0.01
 
 
-PLACES = [(kind, place) for kind, last in ((nn.TransformerEncoderLayer, 2),
-                                           (nn.TransformerDecoderLayer, 3))
-          for place in ("dropout", *(f"dropout{i + 1}" for i in range(last)), "self_attn")]  # fmt: skip
+ENCODER = ("dropout", "dropout1", "dropout2", "self_attn")
+PLACES = [
+    *((nn.TransformerEncoderLayer, place) for place in ENCODER),
+    *((nn.TransformerDecoderLayer, place) for place in (*ENCODER, "dropout3", "multihead_attn")),
+]
 
 
 @pytest.mark.parametrize(("kind", "place"), PLACES)
 def test_dropout_is_in_every_place(kind, place):
     """With one place alone at work, two runs differ while training, and not in evaluation."""
     layer = kind(8, 2, 12, 0.0)
-    if place == "self_attn":
-        layer.self_attn.dropout = 0.5
+    if place.endswith("attn"):
+        getattr(layer, place).dropout = 0.5
     else:
         getattr(layer, place).p = 0.5
     x = [tg.randn(3, 2, 8)] * (2 if kind is nn.TransformerDecoderLayer else 1)
