@@ -7,6 +7,7 @@ from tinygrad_seq.models.gpt import GPT
 from tinygrad_seq.models.reader import Reader, RowClassifier
 from tinygrad_seq.models.seq2seq import Seq2Seq
 from tinygrad_seq.models.tagger import FrameModel, Tagger
+from tinygrad_seq.models.transformer_seq2seq import TransformerSeq2Seq
 from tinygrad_seq.models.vit import ViT
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "RowClassifier",
     "Seq2Seq",
     "Tagger",
+    "TransformerSeq2Seq",
     "ViT",
     "arrangements",
 ]
