@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 import tinygrad_seq as tg
 from tinygrad_seq import nn, ops
 from tinygrad_seq.errors import ArgumentError, OutOfRangeError
-from tinygrad_seq.kernels.reference import ctc as kernel
 
 
 def spelled(path, blank):
@@ -201,16 +200,6 @@ def test_targets_and_lengths_may_stand_on_the_device(device):
     got = run(log_probs, *there, device=device)
     for a, b in zip(got, run(log_probs, targets, [6, 5], [1, 2]), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
-
-
-def test_the_posterior_of_every_frame_sums_to_one():
-    log_probs = drawn(7, 3, 4)
-    labels = np.array([[0, 1, 0, 1, 0], [0, 3, 0, 0, 0], [0, 0, 0, 0, 0]])
-    steps, ends = np.array([7, 3, 5]), np.array([4, 2, 0])
-    parts = kernel.forward(log_probs, labels, steps, ends)
-    posterior = kernel.backward(labels, steps, ends, *parts, 4)
-    expected = (np.arange(7)[:, None] < steps).astype(float)
-    np.testing.assert_allclose(posterior.sum(axis=2), expected, rtol=1e-12)
 
 
 def test_it_learns_a_spelling_whose_timing_it_was_not_told():

@@ -98,8 +98,8 @@ def _log_sum(first: Array, others: list[Array]) -> Array:
     total = xp.exp(first - top)
     for x in others:
         total += xp.exp(x - top)
-    some = total > 0
-    return xp.where(some, xp.log(xp.where(some, total, 1)) + top, -np.inf)
+    empty = total == 0
+    return xp.where(empty, -np.inf, xp.log(xp.where(empty, 1, total)) + top)
 
 
 def _by_symbol(posterior: Array, labels: Array, symbols: int) -> Array:
