@@ -1,4 +1,4 @@
-"""Data sets, made-up tasks, vocabularies, padding, batches for BPTT, and count baselines."""
+"""Data sets, made-up tasks, vocabularies, tokenisers, padding, batches, and count baselines."""
 
 from tinygrad_seq.data.batching import Streams, document_starts
 from tinygrad_seq.data.chorales import Chorales, jsb_chorales
