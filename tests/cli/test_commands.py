@@ -91,8 +91,9 @@ def test_training_prints_the_whole_story(call, folder, monkeypatch):
     monkeypatch.chdir(folder)
     text = call("train", "--text", "text.txt", *TINY)
     for words in ("text.txt: 1,053 + 117 characters", "lstm with 24 units", "step 0: validation",
-                  "step 30: validation", "nats per character", "bits per character", "  | ", "nats", "bits/char", "tok/s", "|g|", "clipped",
-                  "left", "trigram add-0.1", "bigram add-1", "unigram add-1", "uniform",
+                  "step 30: validation", "nats per character", "bits per character", "  | ",
+                  "nats", "bits/char", "tok/s", "|g|", "clipped", "left", "trigram add-0.1",
+                  "bigram add-1", "unigram add-1", "uniform",
                   "in runs/char-lm: checkpoint.safetensors, log.jsonl"):  # fmt: skip
         assert words in text, words
     again = call("train", "--text", "text.txt", *TINY)
