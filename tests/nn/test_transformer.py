@@ -151,6 +151,16 @@ def test_rows_of_a_cache_can_be_chosen_and_steps_forgotten():
     np.testing.assert_allclose(got.numpy(), expected.numpy()[-1:], atol=1e-12)
 
 
+def test_the_memory_is_projected_once():
+    model, memory = decoder(), drawn(3, 2, 8)
+    x = drawn(2, 2, 8)
+    cache = model.new_cache()
+    model(x[:1], memory, cache=cache)
+    got = model(x[1:], memory * np.nan, cache=cache)
+    np.testing.assert_allclose(got.numpy(), model(x, memory, tgt_is_causal=True).numpy()[1:],
+                               atol=1e-12)  # fmt: skip
+
+
 def test_a_cache_of_another_number_of_layers():
     model = encoder()
     with pytest.raises(ArgumentError, match="a cache of 2 layers, got 3"):
