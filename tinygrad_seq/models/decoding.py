@@ -192,27 +192,33 @@ def probabilities(
     with np.errstate(over="ignore"):  # a tiny temperature: e^−∞
         p = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
     if top_k is not None and top_k < p.shape[1]:
-        kept = np.zeros_like(p, bool)
-        np.put_along_axis(kept, best(logits, top_k), True, axis=1)
-        p = np.where(kept, p, 0)
+        p = _kept(p, logits, [top_k] * len(p))
     p /= p.sum(axis=1, keepdims=True)
     if top_p is not None and top_p < 1:
-        order = np.argsort(-p, axis=1, kind="stable")
-        falling = np.take_along_axis(p, order, axis=1)
-        enough = falling.cumsum(axis=1) - falling >= top_p  # without it there is enough
-        np.put_along_axis(p, order, np.where(enough, 0, falling), axis=1)
+        falling = np.sort(p, axis=1)[:, ::-1]
+        lacking = falling.cumsum(axis=1) - falling < top_p  # before it there is not enough
+        p = _kept(p, p, lacking.sum(axis=1).tolist())
         p /= p.sum(axis=1, keepdims=True)
     return p
 
 
+def _kept(p: np.ndarray, by: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """p (B, V), 0 but for the first places of each row of ``by``, as many as ``counts`` says."""
+    out = np.zeros_like(p)
+    for b, count in enumerate(counts):
+        places = _first(by[b], count)
+        out[b, places] = p[b, places]
+    return out
+
+
 def best(rows: np.ndarray, k: int) -> np.ndarray:
     """The places (B, k) of the k largest numbers of each row, falling, of equals the first."""
-    least = np.partition(rows, -k, axis=1)[:, -k]
-    found = []
-    for row, low in zip(rows, least, strict=True):
-        places = np.flatnonzero(row >= low)
-        found.append(places[np.argsort(-row[places], kind="stable")[:k]])
-    return np.stack(found)
+    return np.stack([_first(row, k) for row in rows])
+
+
+def _first(row: np.ndarray, k: int) -> np.ndarray:
+    places = np.flatnonzero(row >= np.partition(row, -k)[-k])
+    return places[np.argsort(-row[places], kind="stable")[:k]]
 
 
 def _drawn(p: np.ndarray, u: np.ndarray) -> np.ndarray:
