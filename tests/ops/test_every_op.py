@@ -21,7 +21,7 @@ def name_of(check):
 
 # Not exported: parts that composed functions are made of.
 PARTS = {"add_rows", "array_getitem", "basic_getitem", "drop"}
-COMPOSED = {"dropout", "einsum", "getitem", "primitive", "split"}
+COMPOSED = {"dropout", "einsum", "getitem", "primitive", "scaled_dot_product_attention", "split"}
 
 
 @pytest.mark.parametrize("op", EVERY)
