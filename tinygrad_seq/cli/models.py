@@ -12,6 +12,7 @@ from tinygrad_seq import nn
 from tinygrad_seq.autograd import Tensor
 from tinygrad_seq.cli.layers import LENGTHS
 from tinygrad_seq.cli.rows import layer
+from tinygrad_seq.cli.seq2seq_rows import SEQ2SEQ_ROWS
 from tinygrad_seq.models import CharLM, FrameModel, Reader, RowClassifier, Tagger, arrangements
 from tinygrad_seq.models.recurrent import LAYERS as KINDS
 from tinygrad_seq.ops.sample import Integers, Uniform
@@ -68,4 +69,5 @@ MODELS = (
     layer("arrangements.ManyToMany free",
            _asked(partial(arrangements.ManyToMany, 2, 3, 3), _free), X),
     layer("arrangements.Aligned", partial(arrangements.Aligned, 2, 3, 3), X),
+    *SEQ2SEQ_ROWS,
 )  # fmt: skip
