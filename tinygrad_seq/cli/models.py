@@ -13,6 +13,7 @@ from tinygrad_seq.autograd import Tensor
 from tinygrad_seq.cli.layers import LENGTHS
 from tinygrad_seq.cli.rows import layer
 from tinygrad_seq.cli.seq2seq_rows import SEQ2SEQ_ROWS
+from tinygrad_seq.cli.transformer_rows import TRANSFORMER_ROWS
 from tinygrad_seq.models import CharLM, FrameModel, Reader, RowClassifier, Tagger, arrangements
 from tinygrad_seq.models.recurrent import LAYERS as KINDS
 from tinygrad_seq.ops.sample import Integers, Uniform
@@ -70,4 +71,5 @@ MODELS = (
            _asked(partial(arrangements.ManyToMany, 2, 3, 3), _free), X),
     layer("arrangements.Aligned", partial(arrangements.Aligned, 2, 3, 3), X),
     *SEQ2SEQ_ROWS,
+    *TRANSFORMER_ROWS,
 )  # fmt: skip
