@@ -21,6 +21,7 @@ from tinygrad_seq.train.log import read_log
 TINY = ["--embedding", "4", "--hidden", "24", "--batch", "4", "--bptt", "8", "--steps", "60",
         "--look-every", "30", "--lr", "0.02"]  # fmt: skip
 TEXT = "she sells sea shells by the sea shore.\n" * 30
+COMMANDS = ("train", "sample", "translate", "attend", "gradcheck", "ops", "info")
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +65,11 @@ def outside(environment):
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
 def test_help_lists_the_commands(call, arguments):
     text = call(*arguments)
-    for name in ("train", "sample", "gradcheck", "ops", "info"):
+    for name in COMMANDS:
         assert f"\n  {name} " in text
 
 
-@pytest.mark.parametrize("command", ["train", "sample", "gradcheck", "ops", "info"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(call, command):
     assert f"Usage: tinygrad-seq {command}" in call(command, "--help")
 
@@ -80,7 +81,9 @@ def test_train_lists_the_tasks_and_every_task_has_help(call, task):
     assert f"Usage: tinygrad-seq train {task}" in text
     for name, value in TASKS[task].Config().as_dict().items():
         assert f"\n  --{name.replace('_', '-')} " in text, name
-        assert value is None or f"[default: {value}]" in " ".join(text.split()), name
+        flag = f"{'' if value else 'no-'}{name.replace('_', '-')}"
+        shown = flag if isinstance(value, bool) else value
+        assert value is None or f"[default: {shown}]" in " ".join(text.split()), name
 
 
 def test_version(call):
@@ -127,7 +130,8 @@ def test_every_task_tells_its_story(call, task, tmp_path, monkeypatch):
              *(measure.words for measure in TASKS[task].measures)]  # fmt: skip
     for word in words:
         assert word in text, word
-    assert "tinygrad-seq sample" not in text
+    trial = f"try: tinygrad-seq {TASKS[task].trial.format(f'runs/{task}')}"
+    assert text.endswith(f"{trial}\n" if TASKS[task].trial else "curves.png\n")
     assert f"runs/{task}-2" in call("train", task, *options(task))
 
 

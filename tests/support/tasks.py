@@ -4,7 +4,7 @@ import numpy as np
 
 from tinygrad_seq.backend import Generator
 from tinygrad_seq.data import Chorales
-from tinygrad_seq.train.tasks import char_lm, digits, music
+from tinygrad_seq.train.tasks import digits, music, text, translation
 
 TEXT = "she sells sea shells by the sea shore. " * 12
 RUN = {"steps": 43, "lr": 0.01, "clip": 0.3, "log_every": 4, "look_every": 20,
@@ -15,6 +15,8 @@ TINY = {
     "adding": {**RUN, "hidden": 5, "batch": 4, "length": 8},
     "copy": {**RUN, "hidden": 5, "batch": 3, "wait": 4},
     "music": {**RUN, "hidden": 5, "batch": 3},
+    "translate-dates": {**RUN, "hidden": 6, "embedding": 4, "batch": 9},
+    "seq2seq": {**RUN, "hidden": 6, "embedding": 4, "batch": 13},
 }
 
 
@@ -40,8 +42,23 @@ def little_chorales():
     return Chorales(rolls(20, 0), rolls(5, 1), rolls(6, 2))
 
 
+def little_dates():
+    """Days of one month, as "7 may" or "may 7": 31 lines of either kind, shuffled."""
+    lines = [(form.format(day), f"05-{day:02}") for day in range(1, 32)
+             for form in ("{} may", "may {}")]  # fmt: skip
+    return [lines[i] for i in Generator(0).permutation(len(lines))]
+
+
+def little_sums():
+    """Sums of two digits, shuffled."""
+    lines = [(f"{a}+{b}", str(a + b)) for a in range(10) for b in range(10)]
+    return [lines[i] for i in Generator(0).permutation(len(lines))]
+
+
 def use(monkeypatch):
     """The data sets are those above, and nothing is read or downloaded."""
-    monkeypatch.setattr(char_lm, "SAMPLE_LENGTH", 20)
+    monkeypatch.setattr(text, "SAMPLE_LENGTH", 20)
     monkeypatch.setattr(digits, "mnist", little_mnist)
     monkeypatch.setattr(music, "jsb_chorales", little_chorales)
+    monkeypatch.setattr(translation, "dates", little_dates)
+    monkeypatch.setattr(translation, "addition", little_sums)

@@ -13,7 +13,7 @@ from tinygrad_seq.train.tasks.char_lm import CharConfig
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_a_configuration_survives_as_a_dict(task):
-    config = task.Config(hidden=7, clip=0, seed=3)
+    config = task.Config(steps=7, clip=0, seed=3)
     assert task.Config.from_dict(config.as_dict()) == config
 
 

@@ -55,6 +55,10 @@ def untimed(folder):
         ("copy", {"model": "gru"}),
         ("music", {"layers": 2, "dropout": 0.5}),
         ("music", {"device": "strict"}),
+        ("translate-dates", {"dropout": 0.2, "teacher_forcing": 0.5}),
+        ("translate-dates", {"attention": "additive", "input_feeding": True}),
+        ("translate-dates", {"device": "strict"}),
+        ("seq2seq", {"model": "lstm"}),
     ],
 )
 def test_the_checkpoint_is_the_same_file_byte_for_byte(tmp_path, make, name, options):
@@ -69,7 +73,8 @@ def test_the_checkpoint_is_the_same_file_byte_for_byte(tmp_path, make, name, opt
 
 def test_the_epochs_are_as_long_as_that_test_says(make):
     epochs = {name: make(name).updates_per_epoch for name in TASKS}
-    assert epochs == {"char-lm": 17, "digits": 16, "music": 7, "adding": None, "copy": None}
+    assert epochs == {"char-lm": 17, "digits": 16, "music": 7, "adding": None, "copy": None,
+                      "translate-dates": 7, "seq2seq": 7}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TASKS)

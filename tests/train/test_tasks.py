@@ -17,7 +17,7 @@ MODELS = {"char-lm": CharLM, "digits": RowClassifier, "adding": Reader, "copy": 
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", MODELS)
 def test_the_model_is_what_the_options_ask_for(make, name, kind):
     model = Run(make(name, model=kind, layers=2, dropout=0.25)).model
     assert type(model) is MODELS[name]

@@ -14,11 +14,13 @@ from collections.abc import Sequence
 import typer
 
 import tinygrad_seq
+from tinygrad_seq.cli.attend import attend
 from tinygrad_seq.cli.gradcheck import gradcheck
 from tinygrad_seq.cli.info import info
 from tinygrad_seq.cli.ops import ops
 from tinygrad_seq.cli.sample import sample
 from tinygrad_seq.cli.train import train
+from tinygrad_seq.cli.translate import translate
 from tinygrad_seq.errors import TinygradSeqError
 
 app = typer.Typer(
@@ -29,8 +31,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 app.add_typer(train, name="train")
-for command in (sample, gradcheck, ops, info):
-    app.command(no_args_is_help=command is sample)(command)
+for command in (sample, translate, attend, gradcheck, ops, info):
+    app.command(no_args_is_help=command in (sample, translate, attend))(command)
 
 
 def _show_version(wanted: bool) -> None:
@@ -45,7 +47,7 @@ def root(
         False, "--version", callback=_show_version, is_eager=True, help="Show the version."
     ),
 ) -> None:
-    """Recurrent nets from scratch: train one on text, sample from it, check its gradients."""
+    """Recurrent nets and Transformers from scratch: train, sample, translate, check gradients."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

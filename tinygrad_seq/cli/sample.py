@@ -11,7 +11,7 @@ from tinygrad_seq.cli.console import console
 from tinygrad_seq.train import RunFolder
 from tinygrad_seq.train.progress import printable
 from tinygrad_seq.train.sample import saved_model
-from tinygrad_seq.train.tasks.char_lm import opening, write
+from tinygrad_seq.train.tasks.text import opening, write
 
 
 def sample(

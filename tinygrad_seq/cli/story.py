@@ -47,8 +47,8 @@ def conclude(task: Task, folder: RunFolder, screen: Console) -> None:
     except MissingDependencyError as error:
         screen.print(f"no picture: {error}")
     screen.print(f"\nin {folder.path}: {', '.join(files)}")
-    if task.writes:
-        screen.print(f"try: tinygrad-seq sample {folder.path} --temperature 0.7")
+    if task.trial:
+        screen.print(f"try: tinygrad-seq {task.trial.format(folder.path)}")
 
 
 def results(task: Task, scores: Mapping[str, Score]) -> Table:

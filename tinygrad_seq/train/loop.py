@@ -37,7 +37,8 @@ def fit(
         watch.start()
         for loss, items in run.task.updates(run):
             norm = float(clip_grad_norm_(parameters, config.clip or math.inf))
-            run.optimizer.param_groups[0]["lr"] = config.learning_rate(run.step)
+            for group in run.optimizer.param_groups:
+                group["lr"] = config.learning_rate(run.step)
             run.optimizer.step()
             run.optimizer.zero_grad()
             run.count(float(loss), norm)

@@ -9,7 +9,6 @@ from tinygrad_seq.backend import as_device, default_generator, manual_seed
 from tinygrad_seq.bptt import detach_state
 from tinygrad_seq.errors import StateError, expect
 from tinygrad_seq.nn import Module
-from tinygrad_seq.optim import Adam
 from tinygrad_seq.train.config import TrainConfig
 from tinygrad_seq.train.task import Task
 from tinygrad_seq.train.tasks import TASKS
@@ -30,7 +29,7 @@ class Run:
         as_device(self.config.device)
         manual_seed(self.config.seed)
         self.model: Module = task.new_model()
-        self.optimizer = Adam(self.model.parameters(), lr=self.config.lr)
+        self.optimizer = task.optimizer(self.model)
         #: updates so far; with the seed it says which data comes next
         self.step = 0
         #: what the task carries from one update to the next, nested tuples of Tensors and None

@@ -13,6 +13,7 @@ import numpy as np
 from tinygrad_seq.autograd import Tensor, tensor
 from tinygrad_seq.errors import StateError, expect
 from tinygrad_seq.nn import Module
+from tinygrad_seq.optim import Adam, Optimizer
 from tinygrad_seq.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ class Task(ABC):
     items: ClassVar[tuple[str, str]]
     #: what a batch is made of
     things: ClassVar[str] = "sequences"
-    #: whether ``tinygrad-seq sample`` can let it write
-    writes: ClassVar[bool] = False
+    #: a command that lets the trained model do something, {} its folder: ``sample {}``
+    trial: ClassVar[str] = ""
     #: what was held out for the end: ``test set of 10,000 images``
     held_out: str
     #: tells the data of this run from other data; empty where the configuration decides it
@@ -88,6 +89,10 @@ class Task(ABC):
     @abstractmethod
     def new_model(self) -> Module:
         """A freshly initialised model."""
+
+    def optimizer(self, model: Module) -> Optimizer:
+        """What makes the steps; the configuration sets the rate of each, for all its groups."""
+        return Adam(model.parameters(), lr=self.config.lr)
 
     def batch(self, step: int) -> tuple[Any, ...]:
         """What update number ``step`` trains on: a function of ``step`` and the seed alone.

@@ -6,9 +6,10 @@ from tinygrad_seq.train.tasks.char_lm import CharTask
 from tinygrad_seq.train.tasks.copying import Copying
 from tinygrad_seq.train.tasks.digits import Digits
 from tinygrad_seq.train.tasks.music import Music
+from tinygrad_seq.train.tasks.translation import Dates, Sums
 
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (CharTask, Digits, Adding, Copying, Music)
+    task.name: task for task in (CharTask, Digits, Adding, Copying, Music, Dates, Sums)
 }
 
-__all__ = ["TASKS", "Adding", "CharTask", "Copying", "Digits", "Music"]
+__all__ = ["TASKS", "Adding", "CharTask", "Copying", "Dates", "Digits", "Music", "Sums"]

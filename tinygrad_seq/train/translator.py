@@ -1,0 +1,109 @@
+"""A trained model that turns one text into another, character by character."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_seq.autograd import tensor
+from tinygrad_seq.data import SPECIAL, SymbolVocabulary, bucketed, pad
+from tinygrad_seq.errors import ArgumentError, OutOfRangeError, expect
+from tinygrad_seq.models import Seq2Seq
+from tinygrad_seq.models.seq2seq import Answers
+
+BATCH = 500
+UNKNOWN = "�"
+
+
+@dataclass(frozen=True)
+class Languages:
+    """The characters that are read and those that are said, and how many are said at most.
+
+    longest: the end symbol counts.
+    """
+
+    source: SymbolVocabulary
+    target: SymbolVocabulary
+    longest: int
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[str, str]]) -> Languages:
+        """Those of pairs of texts."""
+        sources, targets = zip(*pairs, strict=True)
+        longest = 1 + max(map(len, targets))
+        return cls(SymbolVocabulary.of(sources), SymbolVocabulary.of(targets), longest)
+
+    def encode(self, text: str) -> np.ndarray:
+        """The tokens of a text to translate. Raises OutOfRangeError for an unknown character."""
+        for at, character in enumerate(text):
+            if character not in self.source:
+                raise OutOfRangeError(
+                    f"the character {character!r} at position {at} is not among the "
+                    f"{len(self.source.symbols)} that the model reads"
+                )
+        return self.source.encode(text)
+
+    def decode(self, tokens: np.ndarray) -> str:
+        """The text that tokens (T,) stand for, up to the end symbol."""
+        symbols = self.target.decode(tokens)
+        return "".join(UNKNOWN if symbol in SPECIAL else symbol for symbol in symbols)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds of them."""
+        return {
+            "source": "".join(self.source.symbols),
+            "target": "".join(self.target.symbols),
+            "longest": self.longest,
+        }
+
+    @classmethod
+    def from_dict(cls, held: dict[str, Any]) -> Languages:
+        """What ``as_dict`` gave."""
+        source, target = (SymbolVocabulary(tuple(held[name])) for name in ("source", "target"))
+        return cls(source, target, held["longest"])
+
+
+@dataclass(frozen=True)
+class Translator:
+    """A model, in evaluation mode, with the languages that it knows."""
+
+    model: Seq2Seq
+    languages: Languages
+
+    def translate(self, texts: Iterable[str], beams: int = 1) -> list[str]:
+        """What the model says to each text; nothing to an empty one.
+
+        beams: 1 takes the likeliest character each time, more search for the likeliest text.
+        Raises OutOfRangeError for a character that the model does not know.
+        """
+        tokens = [self.languages.encode(text) for text in texts]
+        expect(beams >= 1, "translate", "beams ≥ 1", beams, ArgumentError)
+        said = [""] * len(tokens)
+        heard = [i for i, text in enumerate(tokens) if len(text)]
+        for chosen in bucketed([len(tokens[i]) for i in heard], BATCH):
+            places = [heard[i] for i in chosen]
+            answers = self._ask([tokens[i] for i in places], beams=beams)
+            for i, column in zip(places, answers.tokens.T, strict=True):
+                said[i] = self.languages.decode(column)
+        return said
+
+    def look(self, text: str) -> tuple[str, np.ndarray]:
+        """What the model says to a text, and where it looks at each character of it, (S, T).
+
+        Raises ArgumentError for an empty text and for a model without attention.
+        """
+        expect(text, "attend", "a text of one character or more", "none", ArgumentError)
+        answer = self._ask([self.languages.encode(text)], return_weights=True)
+        expected = "a model with attention (--attention when it was trained)"
+        expect(answer.weights is not None, "attend", expected, "one without", ArgumentError)
+        assert answer.weights is not None
+        said = self.languages.decode(answer.tokens[:, 0])
+        return said, answer.weights[0, : len(said)]
+
+    def _ask(self, tokens: list[np.ndarray], **how: Any) -> Answers:
+        source, lengths = pad(tokens)
+        placed = tensor(source, device=self.model.never.device)
+        return self.model.generate(placed, lengths, length=self.languages.longest, **how)
