@@ -118,7 +118,7 @@ SHAPES = ((2, 4, 3), (2, 5, 3), (2, 5, 2))
         Bad(ArgumentError, "a finite scale", *SHAPES, scale=math.nan),
     ],
     bench=Sample((32, 512, 64), (32, 512, 64), (32, 512, 64)),
-    nondiff=("drop",),
+    nondiff=("drop", "scale"),
     residuals=("log_total",),
     composition=_composed,
 )
