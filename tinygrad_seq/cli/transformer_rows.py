@@ -18,10 +18,10 @@ SOURCE, TARGET = Integers((3, 2), 0, 5), Integers((3, 2), 0, 5)  # (S, B), (T, B
 PRESENT = np.array([[1, 1, 0], [1, 1, 1]])  # (B, T): one symbol of padding
 IMAGES = Uniform((2, 1, 4, 4))  # (N, K, H, W)
 
-small_gpt = partial(GPT, 5, context=3, heads=2, width=4)
-small_vit = partial(ViT, 4, 2, 3, width=4, layers=1, heads=2, feedforward=6)
-small_bert = partial(BERT, 5, 3, width=4, layers=1, heads=2, feedforward=6)
-small_pair = partial(TransformerSeq2Seq, 5, 5, width=4, heads=2, layers=1, feedforward=6)
+small_gpt = partial(GPT, 5, context=3, layers=1, heads=2, width=4)
+small_vit = partial(ViT, 4, 2, 3, width=4, layers=1, heads=2, feedforward=3)
+small_bert = partial(BERT, 5, 3, width=4, layers=1, heads=2, feedforward=3)
+small_pair = partial(TransformerSeq2Seq, 5, 5, width=4, heads=2, layers=1, feedforward=3)
 
 
 def _in_pieces(model: GPT, tokens: Tensor) -> Tensor:
@@ -47,18 +47,14 @@ def _told(model: TransformerSeq2Seq, source: Tensor, target: Tensor) -> Tensor:
 
 
 TRANSFORMER_ROWS = (
-    layer("GPT", partial(small_gpt, layers=2), TEXT),
+    layer("GPT", small_gpt, TEXT),
     layer("GPT dropout, no bias, head of its own",
-          partial(small_gpt, layers=1, dropout=0.3, bias=False, tied=False), TEXT),
-    layer("GPT in pieces", called(partial(small_gpt, layers=1), _in_pieces), TEXT),
-    layer("ViT", small_vit, IMAGES),
-    layer("ViT dropout", partial(small_vit, dropout=0.3), IMAGES),
-    layer("BERT", called(partial(small_bert, dropout=0.0), _pooled), TEXT, SEGMENTS),
-    layer("BERT dropout", partial(small_bert, pooler=False), TEXT),
-    layer("TransformerSeq2Seq", partial(small_pair, dropout=0.0), SOURCE, TARGET),
+          partial(small_gpt, dropout=0.3, bias=False, tied=False), TEXT),
+    layer("GPT in pieces", called(small_gpt, _in_pieces), TEXT),
+    layer("ViT", partial(small_vit, dropout=0.3), IMAGES),
+    layer("BERT", called(partial(small_bert, dropout=0.3), _pooled), TEXT, SEGMENTS),
     layer("TransformerSeq2Seq padded, norm first", called(
-        partial(small_pair, tied=False, norm_first=True, activation="gelu"), _loss),
-        SOURCE, TARGET),
+        partial(small_pair, tied=False, norm_first=True), _loss), SOURCE, TARGET),
     layer("TransformerSeq2Seq step by step", called(
         partial(small_pair, dropout=0.0, shared=True, activation="gelu"), _told), SOURCE, TARGET),
 )  # fmt: skip
