@@ -5,11 +5,21 @@ from __future__ import annotations
 import math
 
 from tinygrad_seq.errors import ArgumentError, DTypeError, ShapeError, expect
+from tinygrad_seq.kernels import kernel
 from tinygrad_seq.ops.checks import expect_floats
 from tinygrad_seq.ops.exponential import sqrt
 from tinygrad_seq.ops.primitive import primitive
 from tinygrad_seq.ops.reductions import mean
 from tinygrad_seq.ops.sample import Bad, Integers, Sample
+
+
+def _composed(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    """What ``layer_norm`` computes, in primitives."""
+    axes = tuple(range(-len(_axes_shape(normalized_shape)), 0))
+    d = x - mean(x, axes, True)
+    out = d * (1 / sqrt(mean(d * d, axes, True) + eps))
+    out = out if weight is None else out * weight
+    return out if bias is None else out + bias
 
 
 @primitive(
@@ -30,8 +40,9 @@ from tinygrad_seq.ops.sample import Bad, Integers, Sample
         Bad(DTypeError, "floating", Integers((3, 4), 0, 5), 4),
     ],
     nondiff=("normalized_shape",),
+    residuals=("mu", "rate"),
+    composition=_composed,
     bench=Sample((2048, 512), 512, (512,), (512,)),
-    analytic=True,
 )
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     """Each vector brought to mean 0 and variance 1, then scaled and shifted:
@@ -49,9 +60,9 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
         ok = value is None or value.shape == shape
         expect(ok, "layer_norm", f"{name} of shape {shape}", getattr(value, "shape", value))
     expect(eps >= 0, "layer_norm", "eps ≥ 0", eps, ArgumentError)
-    out, _ = _normalised(x, shape, eps)
-    out = out if weight is None else out * weight
-    return out if bias is None else out + bias
+    rows, w, b = _flat(shape, x, weight, bias)
+    out, mu, rate = kernel("layer_norm", x).forward(rows, w, b, eps)
+    return out.reshape(x.shape), mu, rate
 
 
 def _axes_shape(normalized_shape):
@@ -64,24 +75,19 @@ def _wanted(shape):
     return f"(…, {', '.join(map(str, shape))})"
 
 
-def _normalised(x, shape, eps):
-    """x̂, and 1/√(σ² + ε)."""
-    axes = tuple(range(-len(shape), 0))
-    d = x - mean(x, axes, True)
-    rate = 1 / sqrt(mean(d * d, axes, True) + eps)
-    return d * rate, rate
+def _flat(shape, x, *others):
+    """x with a row for each vector, and what has the shape of one along one axis."""
+    width = math.prod(shape)
+    rows = x.reshape(math.prod(x.shape[: len(x.shape) - len(shape)]), width)
+    return rows, *(None if a is None else a.reshape(width) for a in others)
 
 
 @layer_norm.vjp_all
-def _layer_norm_rule(g, needs, x, normalized_shape, weight, eps):
-    # Computed again rather than kept: so it is right to every order, and holds less memory.
+def _layer_norm_rule(g, needs, x, normalized_shape, weight, mu, rate):
     shape = _axes_shape(normalized_shape)
-    axes = tuple(range(-len(shape), 0))
-    x_hat, rate = _normalised(x, shape, eps)
-    h = g if weight is None else g * weight
-    by_x = by_weight = None
-    if needs[0]:
-        by_x = rate * (h - mean(h, axes, True) - x_hat * mean(h * x_hat, axes, True))
-    if needs[2]:
-        by_weight = g * x_hat
-    return by_x, by_weight, g
+    rows, w = _flat(shape, x, weight)
+    (gs,) = _flat(shape, g)
+    wanted = (needs[0], needs[2], needs[3])
+    by_x, by_weight, by_bias = kernel("layer_norm", x).backward(gs, rows, w, mu, rate, wanted)
+    return (None if by_x is None else by_x.reshape(x.shape),
+            *(None if d is None else d.reshape(shape) for d in (by_weight, by_bias)))  # fmt: skip
