@@ -1,5 +1,6 @@
 """The commands at work: what they print, where, and with which exit status."""
 
+import io
 import json
 import math
 import os
@@ -119,7 +120,19 @@ def options(task):
     return [f"--{name.replace('_', '-')}={value}" for name, value in tasks.TINY[task].items()]
 
 
-@pytest.mark.parametrize("task", sorted(set(TASKS) - {"char-lm"}))
+@pytest.fixture(scope="module")
+def translators(tmp_path_factory):
+    """Folders of runs on sums of two digits, with attention and without."""
+    place = tmp_path_factory.mktemp("translators")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        tasks.use(monkeypatch)
+        for name in ("none", "additive"):
+            asked = ["--attention", name, "--out", str(place / name), "--no-reverse-source"]
+            assert main(["train", "seq2seq", *options("seq2seq"), *asked]) == 0
+    return place
+
+
+@pytest.mark.parametrize("task", sorted(set(TASKS) - {"char-lm", "gpt"}))
 def test_every_task_tells_its_story(call, task, tmp_path, monkeypatch):
     tasks.use(monkeypatch)
     monkeypatch.chdir(tmp_path)
@@ -181,6 +194,56 @@ def test_sample_goes_on_from_the_prompt(call, folder):
     greedy = ["sample", run, "--prompt", "she ", "--length", "10", "--temperature", "0"]
     assert call(*greedy, "--seed", "1") == call(*greedy, "--seed", "2")
     assert call("sample", run, "--prompt", "she", "--length", "0") == "she\n"
+
+
+def test_sample_draws_from_the_likeliest_only(call, folder):
+    asked = ["sample", str(folder / "run"), "--prompt", "she ", "--length", "12"]
+    best = call(*asked, "--temperature", "0")
+    assert call(*asked, "--top-k", "1", "--seed", "5") == best
+    assert call(*asked, "--top-p", "1e-9", "--seed", "6") == best
+    assert call(*asked, "--temperature", "9", "--seed", "5") != best
+
+
+def test_a_gpt_is_trained_and_sampled_from(call, folder, tmp_path, monkeypatch):
+    tasks.use(monkeypatch)
+    run = str(tmp_path / "run")
+    text = call("train", "gpt", *options("gpt"), f"--text={folder / 'text.txt'}", "--out", run)
+    for words in ("GPT, 2 layers of 2 heads, width 8", "4 x 7 characters", "trigram add-0.1",
+                  f"try: tinygrad-seq sample {run}"):  # fmt: skip
+        assert words in text, words
+    asked = ["sample", run, "--prompt", "she sells sea ", "--length", "20"]
+    assert call(*asked).startswith("she sells sea ")
+    assert call(*asked) == call(*asked) != call(*asked, "--seed", "7")
+    assert call(*asked, "--top-k", "1") == call(*asked, "--temperature", "0")
+
+
+@pytest.mark.parametrize("how", [[], ["--beam", "3"], ["--device", "strict"]])
+def test_translate_says_a_line_for_each_text(call, translators, monkeypatch, how):
+    run = str(translators / "additive")
+    said = call("translate", run, "1+2", "", "9+9", *how)
+    assert said.count("\n") == 3
+    assert said.split("\n")[1] == ""
+    assert set(said) <= set("0123456789\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("1+2\r\n\n9+9\n"))
+    assert call("translate", run, *how) == said
+
+
+def test_nothing_to_translate(call, translators, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert call("translate", str(translators / "none")) == ""
+
+
+def test_attend_draws_with_blocks_or_into_a_picture(call, translators, tmp_path):
+    run = str(translators / "additive")
+    said = call("translate", run, "4+5").strip()
+    above, *rows = call("attend", run, "4+5").splitlines()
+    assert above == "  4+5"
+    assert "".join(row[0] for row in rows) == said
+    assert set("".join(row[1:] for row in rows)) <= set(" ░▒▓█")
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "map.png"
+    assert call("attend", run, "4+5", "--out", str(picture)).startswith(f"{said}: ")
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_gradcheck_passes_and_shows_a_line_for_each(call):

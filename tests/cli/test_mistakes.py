@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tests.support import tasks
 from tinygrad_seq.backend import as_device
 from tinygrad_seq.cli import main
 from tinygrad_seq.errors import TinygradSeqError
@@ -31,6 +32,11 @@ def trained(tmp_path_factory):
     assert main(["train", "--text", text, "--out", str(folder / "run"), *TINY]) == 0
     sums = ["train", "adding", "--hidden", "3", "--batch", "2", "--length", "4", "--steps", "2"]
     assert main([*sums, "--out", str(folder / "sums")]) == 0
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        tasks.use(monkeypatch)
+        pairs = ["train", "seq2seq", "--hidden", "4", "--batch", "9", "--steps", "2"]
+        assert main([*pairs, "--out", str(folder / "pairs")]) == 0
+        assert main([*pairs, "--attention=dot", "--out", str(folder / "attentive")]) == 0
     (folder / "hollow").mkdir()
     (folder / "corrupt").mkdir()
     whole = (folder / "run" / "checkpoint.safetensors").read_bytes()
@@ -99,6 +105,21 @@ def mistake(trained, monkeypatch, capsys):
         ("adding --length 1", "length: expected a whole number ≥ 2, got 1"),
         ("copy --wait 0", "wait: expected a whole number ≥ 1, got 0"),
         ("music --lr nan", "lr: expected a number above 0, got nan"),
+        ("gpt --width 6 --heads 4", "width: expected a multiple of 4 heads, got 6"),
+        ("gpt --context 0", "context: expected a whole number ≥ 1, got 0"),
+        ("gpt --text short.txt", "too short: its last tenth"),
+        ("gpt --text good.txt --context 500", "501 characters or more to train on"),
+        ("gpt --weight-decay -1", "weight-decay: expected a number ≥ 0, got -1"),
+        ("gpt --warmup -1", "warmup: expected a whole number ≥ 0"),
+        ("vit --patch 0", "patch: expected a whole number ≥ 1"),
+        ("seq2seq --attention some", "attention: expected one of none, additive, dot, general"),
+        ("seq2seq --input-feeding", "input-feeding: expected an --attention to feed"),
+        ("seq2seq --bidirectional --hidden 5", "hidden: expected an even number for two"),
+        ("seq2seq --teacher-forcing 2", "teacher-forcing: expected a number from 0 to 1, got 2"),
+        ("translate-dates --embedding 0", "embedding: expected a whole number ≥ 1, got 0"),
+        ("translate-dates --resume pairs", "pairs holds a run of seq2seq, not of"),
+        ("--resume pairs --no-reverse-source", "--no-reverse-source"),
+        ("seq2seq --resume pairs --no-reverse-source", "cannot be changed with --resume"),
         ("--out run --text good.txt --batch 4 --bptt 6", "run holds a run already"),
         ("--out good.txt --text good.txt --batch 4 --bptt 6", "good.txt: no folder can be made"),
         ("--resume nowhere", "nowhere holds no checkpoint"),
@@ -122,7 +143,31 @@ def test_train(mistake, arguments, words):
     assert words in mistake("train", *arguments.split())
 
 
-@pytest.mark.parametrize("task", ["digits", "music"])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["translate", "nowhere", "1+1"], "nowhere holds no checkpoint"),
+        (["translate", "corrupt", "1+1"], "no intact safetensors file"),
+        (["translate", "run", "1+1"], "translate: expected a run of translate-dates or seq2seq,"),
+        (["translate", "pairs", "1+1", "1+x"], "the character 'x' at position 2 is not among"),
+        (["translate", "pairs", "1+1", "--beam", "0"], "beams ≥ 1"),
+        (["translate", "pairs", "1+1", "--beam", "two"], "--beam"),
+        (["translate", "pairs", "1+1", "--device", "tpu"], "expected one of cpu, cuda, strict"),
+        (["attend", "hollow", "1+1"], "hollow holds no checkpoint"),
+        (["attend", "sums", "1+1"], "attend: expected a run of translate-dates or seq2seq,"),
+        (["attend", "pairs", "1+1"], "attend: expected a model with attention"),
+        (["attend", "attentive", "1-1"], "the character '-' at position 1"),
+        (["attend", "attentive", ""], "a text of one character or more"),
+        (["attend", "attentive"], "TEXT"),
+        (["attend", "attentive", "1+1", "--out", "map.gif"], "ends in .png, .svg, .pdf"),
+        (["attend", "attentive", "1+1", "--out", "no/map.png"], "No such file or directory"),
+    ],
+)
+def test_translate_and_attend(mistake, arguments, words):
+    assert words in mistake(*arguments)
+
+
+@pytest.mark.parametrize("task", ["digits", "music", "vit", "translate-dates", "seq2seq"])
 def test_data_that_is_nowhere(mistake, trained, task, monkeypatch):
     monkeypatch.setenv("TINYGRAD_SEQ_DATA", str(trained))
     monkeypatch.setitem(sys.modules, "pooch", None)
@@ -153,7 +198,10 @@ def test_no_gpu(mistake):
         (["run", "--temperature", "hot"], "--temperature"),
         (["run", "--length", "-5"], "length ≥ 0"),
         (["run", "--seed", "-5"], "an integer ≥ 0"),
-        (["sums"], "sample: expected a run of char-lm, whose model writes text, got one of adding"),
+        (["sums"], "sample: expected a run of char-lm or gpt, whose model writes text, got one"),
+        (["run", "--top-k", "0"], "top_k ≥ 1"),
+        (["run", "--top-p", "1.5"], "top_p in (0, 1]"),
+        (["pairs"], "got one of seq2seq"),
         (["run", "--device", "tpu"], "expected one of cpu, cuda, strict, got 'tpu'"),
     ],
 )

@@ -10,7 +10,6 @@ from tinygrad_seq.backend import Generator
 from tinygrad_seq.data import Vocabulary
 from tinygrad_seq.errors import ArgumentError, DataError, OutOfRangeError
 from tinygrad_seq.models import CharLM
-from tinygrad_seq.models.char_lm import choose
 from tinygrad_seq.optim import Adam
 
 KINDS = ["rnn", "lstm", "gru"]
@@ -96,27 +95,11 @@ def test_the_same_seed_writes_the_same_text():
     assert first == second != other
 
 
-def test_tokens_are_drawn_as_often_as_softmax_says():
-    logits = np.log(np.array([0.5, 0.3, 0.2, 1e-30], np.float32))
-    generator = Generator(0)
-    for temperature in (1.0, 0.5):
-        drawn = np.bincount([choose(logits, temperature, generator) for _ in range(4000)])
-        p = np.array([0.5, 0.3, 0.2]) ** (1 / temperature)
-        np.testing.assert_allclose(drawn / 4000, p / p.sum(), atol=0.03)
-    assert choose(logits, 0, generator) == 0
-
-
-def test_the_last_token_can_be_drawn_but_nothing_beyond_it():
-    class Ends:
-        def __init__(self, value):
-            self.value = value
-
-        def uniform(self, shape):
-            return np.float64(self.value)
-
-    logits = np.zeros(3, np.float32)
-    assert choose(logits, 1.0, Ends(0.0)) == 0
-    assert choose(logits, 1.0, Ends(1 - 2**-53)) == 2
+def test_only_the_likeliest_are_drawn_if_asked_for():
+    model = CharLM(7, embedding=3, hidden=5)
+    best = list(model.generate(np.array([0]), 20, temperature=0))
+    for narrow in ({"top_k": 1}, {"top_p": 1e-6}):
+        assert list(model.generate(np.array([0]), 20, **narrow)) == best
 
 
 def test_writing_leaves_no_trace_on_the_tape():
@@ -132,6 +115,8 @@ def test_writing_leaves_no_trace_on_the_tape():
         ({"temperature": -0.1}, ArgumentError, "temperature ≥ 0"),
         ({"temperature": math.nan}, ArgumentError, "temperature ≥ 0"),
         ({"length": -1}, ArgumentError, "length ≥ 0"),
+        ({"top_k": 0}, ArgumentError, "top_k ≥ 1"),
+        ({"top_p": 0.0}, ArgumentError, "top_p in"),
         ({"prompt": np.array([], np.int64)}, DataError, "a prompt of one token"),
     ],
 )

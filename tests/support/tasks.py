@@ -17,13 +17,15 @@ TINY = {
     "music": {**RUN, "hidden": 5, "batch": 3},
     "translate-dates": {**RUN, "hidden": 6, "embedding": 4, "batch": 9},
     "seq2seq": {**RUN, "hidden": 6, "embedding": 4, "batch": 13},
+    "gpt": {**RUN, "layers": 2, "heads": 2, "width": 8, "context": 7, "batch": 4, "warmup": 5},
+    "vit": {**RUN, "layers": 2, "heads": 2, "width": 8, "patch": 3, "batch": 7, "warmup": 5},
 }
 
 
 def little_mnist(train=True):
-    """Six rows of five pixels; the label is the row with ink."""
+    """Six rows of six pixels; the label is the row with ink."""
     labels = Generator(int(train)).integers(0, 6, (120 if train else 30,))
-    images = np.zeros((len(labels), 6, 5), np.uint8)
+    images = np.zeros((len(labels), 6, 6), np.uint8)
     images[np.arange(len(labels)), labels] = 255
     return images, labels
 

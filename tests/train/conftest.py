@@ -13,7 +13,7 @@ def make(tmp_path, monkeypatch):
     (tmp_path / "text.txt").write_text(tasks.TEXT)
 
     def task(name, **options):
-        text = {"text": str(tmp_path / "text.txt")} if name == "char-lm" else {}
+        text = {"text": str(tmp_path / "text.txt")} if name in ("char-lm", "gpt") else {}
         kind = TASKS[name]
         return kind(kind.Config(**{**tasks.TINY[name], **text, **options}))
 

@@ -59,6 +59,9 @@ def untimed(folder):
         ("translate-dates", {"attention": "additive", "input_feeding": True}),
         ("translate-dates", {"device": "strict"}),
         ("seq2seq", {"model": "lstm"}),
+        ("gpt", {"dropout": 0.2}),
+        ("gpt", {"device": "strict"}),
+        ("vit", {"dropout": 0.2}),
     ],
 )
 def test_the_checkpoint_is_the_same_file_byte_for_byte(tmp_path, make, name, options):
@@ -74,7 +77,7 @@ def test_the_checkpoint_is_the_same_file_byte_for_byte(tmp_path, make, name, opt
 def test_the_epochs_are_as_long_as_that_test_says(make):
     epochs = {name: make(name).updates_per_epoch for name in TASKS}
     assert epochs == {"char-lm": 17, "digits": 16, "music": 7, "adding": None, "copy": None,
-                      "translate-dates": 7, "seq2seq": 7}  # fmt: skip
+                      "translate-dates": 7, "seq2seq": 7, "gpt": None, "vit": 16}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -77,8 +77,9 @@ def test_a_batch_is_a_function_of_the_step(make, name):
     )
 
 
-def test_images_held_out_are_never_trained_on(make):
-    task = make("digits", batch=7)
+@pytest.mark.parametrize("name", ["digits", "vit"])
+def test_images_held_out_are_never_trained_on(make, name):
+    task = make(name, batch=7)
     seen = np.concatenate([task._kept[task._epochs.at(step)] for step in range(16)])
     assert sorted([*seen, *task._held]) == list(range(120))
 

@@ -25,7 +25,7 @@ def attend(
     ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 ...")] = "cpu",
 ) -> None:
-    """Show how much each character of a translation looked at each of the text."""
+    """Show what each character of a translation looked at."""
     if out is not None:
         ok = Path(out).suffix.lower() in PICTURES
         expect(ok, "--out", f"a file that ends in {', '.join(PICTURES)}", out, ArgumentError)

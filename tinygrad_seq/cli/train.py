@@ -51,15 +51,15 @@ def tasks() -> None:
 def _command(task: type[Task]) -> Callable[..., None]:
     """The command of a task, its options read from the task's configuration."""
 
-    def command(context: typer.Context, **values: Any) -> None:
+    def command(call: typer.Context, **values: Any) -> None:
         given = {
             name
             for name in values
-            if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+            if getattr(call.get_parameter_source(name), "name", "") == "COMMANDLINE"
         }
         out, resume = values.pop("out"), values.pop("resume")
         if resume is not None:
-            asked = None if UNNAMED in context.meta else task.name
+            asked = None if UNNAMED in call.meta else task.name
             run, folder, log, seconds = _resume(resume, asked, {k: values.get(k) for k in given})
         else:
             run = Run(task(task.Config.from_dict(values)))
@@ -70,7 +70,7 @@ def _command(task: type[Task]) -> Callable[..., None]:
         with threadpool_limits(run.config.threads, user_api="blas"):
             _train(run, folder, log, seconds, console())
 
-    parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY,
+    parameters = [inspect.Parameter("call", inspect.Parameter.KEYWORD_ONLY,
                                     annotation=typer.Context), *_parameters(task)]  # fmt: skip
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}

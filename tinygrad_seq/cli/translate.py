@@ -17,14 +17,14 @@ def translate(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="The folder of a training run.")],
     text: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEXT]...", help="What to translate. Default: lines of the input."),
+        typer.Argument(metavar="TEXT", help="What to translate. Default: lines of the input."),
     ] = None,
     beam: Annotated[
         int, typer.Option(help="How many texts to search among; 1: the likeliest steps.")
     ] = 1,
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 ...")] = "cpu",
 ) -> None:
-    """Translate texts, a line for each, with a model trained on pairs of them."""
+    """Translate texts with a trained encoder and decoder, a line for each."""
     translator = saved_translator(RunFolder(folder).load(), "translate", device)
     texts = text or [line.rstrip("\r\n") for line in sys.stdin]
     for said in translator.translate(texts, beam):

@@ -7,15 +7,16 @@ Source: Graves, Generating Sequences With Recurrent Neural Networks, arXiv:1308.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from tinygrad_seq import ops
 from tinygrad_seq.autograd import Tensor, no_grad, tensor
-from tinygrad_seq.backend import Generator, default_generator
+from tinygrad_seq.backend import Generator
 from tinygrad_seq.errors import ArgumentError, DataError, expect
+from tinygrad_seq.models.decoding import sampler
 from tinygrad_seq.models.recurrent import State, recurrent
 from tinygrad_seq.nn import Dropout, Embedding, Linear, Module
 
@@ -62,25 +63,26 @@ class CharLM(Module):
         prompt: np.ndarray,
         length: int,
         temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
         generator: Generator | None = None,
     ) -> Iterator[int]:
         """Read ``prompt``, then write ``length`` tokens, each fed back in as the next input.
 
-        A token is drawn from softmax(logits / temperature); temperature 0 takes the most likely
-        one. Raises ArgumentError for a negative temperature, DataError for an empty prompt.
+        A token is drawn from softmax(logits / temperature); the options are those of
+        ``decoding.sample``. Raises ArgumentError for one out of range, DataError for an empty
+        prompt.
         """
-        ok = temperature >= 0 and np.isfinite(temperature)
-        expect(ok, "generate", "temperature ≥ 0", temperature, ArgumentError)
         expect(length >= 0, "generate", "length ≥ 0", length, ArgumentError)
         expect(len(prompt) > 0, "generate", "a prompt of one token or more", "none", DataError)
-        return self._write(prompt, length, temperature, generator or default_generator())
+        return self._write(prompt, length, sampler(temperature, top_k, top_p, generator))
 
     def _write(
-        self, prompt: np.ndarray, length: int, temperature: float, generator: Generator
+        self, prompt: np.ndarray, length: int, choose: Callable[[np.ndarray], np.ndarray]
     ) -> Iterator[int]:
         logits, state = self._read(prompt, None)
         for _ in range(length):
-            token = choose(logits, temperature, generator)
+            token = int(choose(logits[np.newaxis])[0])
             yield token
             logits, state = self._read(np.array([token]), state)
 
@@ -90,12 +92,3 @@ class CharLM(Module):
             column = tensor(tokens[:, None], device=self.head.weight.device)  # (T, 1)
             logits, state = self(column, state)
         return logits[-1, 0].numpy(), state
-
-
-def choose(logits: np.ndarray, temperature: float, generator: Generator) -> int:
-    """Draw an index from softmax(logits / temperature) by inverting the cumulative sum."""
-    if temperature == 0:
-        return int(logits.argmax())
-    weights = np.exp((logits - logits.max()) / np.asarray(temperature, logits.dtype))
-    edges = weights.cumsum()
-    return int(np.searchsorted(edges, generator.uniform(()) * edges[-1], side="right"))

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from tinygrad_seq.errors import ArgumentError, StateError, expect
+from tinygrad_seq.optim.schedules import cosine
 
 KINDS = ("rnn", "lstm", "gru")
 
@@ -104,6 +105,38 @@ class RecurrentConfig(TrainConfig):
             "dropout": self.dropout,
             "device": self.device,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig(TrainConfig):
+    """The options of tasks whose model is a stack of Transformer layers, trained by AdamW."""
+
+    layers: int = option(4, "Layers, one upon the other.")
+    heads: int = option(4, "Heads of attention in each layer.")
+    width: int = option(128, "Numbers at each position; the heads share them.")
+    dropout: float = option(0.0, "Share of activations dropped.")
+    warmup: int = option(100, "Updates in which the learning rate rises.")
+    weight_decay: float = option(0.1, "AdamW's pull of matrices towards 0.")
+    lr: float = option(0.001, "AdamW's learning rate at its peak; it falls to a tenth.")
+
+    def __post_init__(self) -> None:
+        """Raises ArgumentError, naming the option, for a value out of range."""
+        super().__post_init__()
+        self._at_least_one("layers", "heads", "width")
+        self._check("width", self.width % self.heads == 0, f"a multiple of {self.heads} heads")
+        self._check("dropout", 0 <= self.dropout < 1, "a number from 0 to below 1")
+        self._check("warmup", self.warmup >= 0, "a whole number ≥ 0")
+        self._check("weight_decay", 0 <= self.weight_decay < math.inf, "a number ≥ 0")
+
+    def learning_rate(self, step: int) -> float:
+        """The rate of step 0, 1, …: up in a line of w = ``warmup`` steps, then down half a cosine
+        to a tenth, as ``optim.WarmupCosineLR``::
+
+            lr · (s + 1)/(w + 1)    for s < w,    then from lr to lr/10 along (1 + cos)/2
+        """
+        if step < self.warmup:
+            return self.lr * (step + 1) / (self.warmup + 1)
+        return cosine(self.lr, self.lr / 10, (step - self.warmup) / (self.steps - self.warmup))
 
 
 def option_notes(config: type[TrainConfig], name: str) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,8 +11,9 @@ from tinygrad_seq import ops
 from tinygrad_seq.autograd import Tensor
 from tinygrad_seq.data import bucketed, mnist
 from tinygrad_seq.models import RowClassifier
+from tinygrad_seq.nn import Module
 from tinygrad_seq.train.batches import VALIDATION, Epochs, stream
-from tinygrad_seq.train.config import RecurrentConfig, option
+from tinygrad_seq.train.config import RecurrentConfig, TrainConfig, option
 from tinygrad_seq.train.task import Measure, Score, Task, weighted_mean
 
 CLASSES = 10
@@ -34,16 +35,16 @@ class Digits(Task):
     """
 
     name = "digits"
-    Config = DigitsConfig
+    Config: ClassVar[type[TrainConfig]] = DigitsConfig
     measures = (
         Measure("accuracy", "right", "accuracy", ".2%", more_is_better=True),
         Measure("loss", "nats", "nats per image"),
     )
     items = ("images", "img")
     things = "images"
-    config: DigitsConfig
+    config: Any
 
-    def __init__(self, config: DigitsConfig):
+    def __init__(self, config: Any):
         super().__init__(config)
         images, labels = mnist(train=True)
         held = stream(0, VALIDATION).permutation(len(images))[: len(images) // HELD_BACK]
@@ -56,13 +57,16 @@ class Digits(Task):
 
     def describe_data(self) -> str:
         kept, held = len(self._kept), len(self._held)
-        rows, columns = self._train[0].shape[1:]
         return (
-            f"MNIST: {kept:,} + {held:,} + {len(self._test[0]):,} images, read in {rows} steps of "
-            f"{columns} pixels"
+            f"MNIST: {kept:,} + {held:,} + {len(self._test[0]):,} images, {self.describe_steps()}"
         )
 
-    def new_model(self) -> RowClassifier:
+    def describe_steps(self) -> str:
+        """How an image is read."""
+        rows, columns = self._train[0].shape[1:]
+        return f"read in {rows} steps of {columns} pixels"
+
+    def new_model(self) -> Module:
         return RowClassifier(self._train[0].shape[-1], CLASSES, **self.config.net)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:

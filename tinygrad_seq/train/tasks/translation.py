@@ -13,7 +13,7 @@ from tinygrad_seq.autograd import Tensor
 from tinygrad_seq.data import addition, bucketed, collate, dates
 from tinygrad_seq.models import Seq2Seq
 from tinygrad_seq.models.attention_decoder import LUONG
-from tinygrad_seq.train.batches import Epochs
+from tinygrad_seq.train.batches import VALIDATION, Epochs, stream
 from tinygrad_seq.train.config import RecurrentConfig, option
 from tinygrad_seq.train.task import Measure, Score, Task
 from tinygrad_seq.train.translator import Languages, Translator
@@ -144,8 +144,8 @@ class Translation(Task):
         return {"exact": right / len(pairs), "loss": total / symbols}
 
     def show(self, model: Any, step: int) -> str:
-        first = step * SHOWN % len(self._held)
-        pairs = (self._held * 2)[first : first + SHOWN]
+        chosen = stream(self.config.seed, VALIDATION, step).integers(0, len(self._held), (SHOWN,))
+        pairs = [self._held[i] for i in chosen.tolist()]
         said = Translator(model, self.languages).translate(source for source, _ in pairs)
         width = max(len(source) for source, _ in pairs)
         return "\n".join(
@@ -178,6 +178,7 @@ class DatesConfig(TranslationConfig):
     bidirectional: bool = True
     hidden: int = 64
     steps: int = 1050
+    look_every: int = 150
 
 
 class Dates(Translation):
