@@ -84,7 +84,8 @@ class Seq2Seq(nn.Module):
     """Turns one sequence of symbols into another.
 
     source_vocabulary, target_vocabulary: how many symbols there are. embedding, hidden: the sizes E
-    and H. kind: ``"rnn"`` (tanh), ``"lstm"`` or ``"gru"``, for encoder and decoder.
+    and H. kind: ``"rnn"`` (tanh), ``"lstm"`` or ``"gru"``, for encoder and decoder. layers: L, of
+    each. dropout: on what each layer hands up.
     attention: None, ``"additive"``, ``"dot"``, ``"general"`` or ``"concat"``.
     input_feeding: whether each step is also told what the one before it made of its attention.
     reverse: whether the encoder reads the source, and only that, from its end: then the first
@@ -152,7 +153,8 @@ class Seq2Seq(nn.Module):
         probability ``teacher_forcing``, else the likeliest by its own logits; the coins are tossed
         for each step and row, from ``generator``. 1: it is always told the target, and what it says
         matters to nothing. 0: only bos and its own words; the target gives but the number of steps.
-        Gradients flow through states and attention, not through the choice of a word.
+        Gradients flow through states and attention, not through the choice of a word. The module
+        ``teacher_forcing`` has schedules of the share.
         """
         wanted = "teacher_forcing in [0, 1]"
         expect(0 <= teacher_forcing <= 1, "Seq2Seq", wanted, teacher_forcing, ArgumentError)
