@@ -278,13 +278,28 @@ def test_a_context_serves_several_rows_and_beams():
         assert rows[:, b].tolist() == recomputed(model, [first], 6)
     beams = beam_search(model.step, start, length=4, eos=0, beams=V**2, alpha=0.0)
     for b, first in enumerate((3, 5, 7)):
-        said = beams.tokens[:, b, 0].tolist()
-        said = said[: said.index(0) + 1] if 0 in said else said
-        text = np.array([first, *said])
-        logits = values(model(tg.tensor(text[None, :-1])))[0]
-        log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-        expected = log_p[np.arange(len(said)), said].sum()
-        assert beams.log_probs[b, 0] == pytest.approx(expected, abs=1e-10)
+        for k in range(0, V**2, 11):
+            said = beams.tokens[:, b, k].tolist()
+            said = said[: said.index(0) + 1] if 0 in said else said
+            logits = values(model(tg.tensor(np.array([[first, *said[:-1]]]))))[0]
+            log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+            expected = log_p[np.arange(len(said)), said].sum()
+            assert beams.log_probs[b, k] == pytest.approx(expected, abs=1e-10)
+
+
+def test_rows_of_a_context_can_be_chosen():
+    """Before and after the first symbols are forgotten."""
+    model, rows = made(), [2, 0, 0]
+    tokens, _ = batch(steps=12)
+    with tg.no_grad():
+        _, context = model.read(tokens[:, :8])
+        context.select(rows)
+        text = tokens.numpy()
+        text = np.concatenate([text[rows, :8], text[:, 8:]], axis=1)
+        for t in range(8, 12):
+            logits, context = model.step(tg.tensor(text[:, t]), context)
+            whole = model(tg.tensor(text[:, max(0, t + 1 - model.context) : t + 1]))
+            np.testing.assert_allclose(values(logits), values(whole)[:, -1], rtol=0, atol=1e-12)
 
 
 # ---------------------------------------------------------------------------- GPT-2's files
