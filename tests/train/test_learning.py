@@ -67,6 +67,30 @@ def test_digits():
 
 
 @pytest.mark.slow
+def test_patches_of_digits():
+    needs("mnist training images", "mnist training labels", "mnist test images",
+          "mnist test labels")  # fmt: skip
+    end = ends("vit", steps=550)[-1]  # an epoch
+    assert (
+        end["accuracy"] > 0.93 > end["rivals"]["linear classifier (LeCun et al. 1998)"]["accuracy"]
+    )
+
+
+@pytest.mark.slow
+def test_dates():
+    needs("dates")
+    end = ends("translate-dates", steps=345)[-1]  # an epoch
+    assert end["exact"] > 0.95
+    assert end["rivals"]["looked up among the lines it learnt"]["exact"] < 0.5
+
+
+@pytest.mark.slow
+def test_python_topics_by_a_transformer():
+    end = ends("gpt", steps=600)[-1]
+    assert end["loss"] < end["rivals"]["bigram add-1"]["loss"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
 def test_music(model):
     needs("jsb chorales")

@@ -14,7 +14,8 @@ TRAIN = {
     "grad_norm": 12.345, "clipped": 0.999, "lr": 0.01, "seconds": 60.0,
     **{f"{task.items[0]}_per_second": 123456.7 for task in TASKS.values()},
 }  # fmt: skip
-SCORE = {"loss": 2.5, "bits_per_character": 3.6, "accuracy": 0.5, "near": 0.25, "recalled": 0.125}
+SCORE = {"loss": 2.5, "bits_per_character": 3.6, "accuracy": 0.5, "near": 0.25, "recalled": 0.125,
+         "exact": 0.75}  # fmt: skip
 LOOK = [
     {"event": "validation", "step": 120, **SCORE},
     {"event": "sample", "step": 120, "text": "\x1b[2Jone\ntwo " + "w" * 200},
@@ -49,6 +50,9 @@ def test_everything_is_shown_and_fits(terminal):
         ("digits", ("2.346 nats", "123.5k img/s", "validation 50.00% accuracy, 2.500 nats per")),
         ("adding", ("2.34560 MSE", "123.5k seq/s", "2.50000 mean squared error, 25.0% within")),
         ("copy", ("2.3456 nats", "123.5k seq/s", "2.5000 nats per step, 12.5% recalled")),
+        ("gpt", ("2.346 nats 3.384 bits/char", "123.5k tok/s", "validation 2.500 nats per char")),
+        ("vit", ("2.346 nats", "123.5k img/s", "validation 50.00% accuracy, 2.500 nats per")),
+        ("seq2seq", ("2.3456 nats", "123.5k lines/s", "validation 75.00% without a mistake, 2.5")),
         ("music", ("2.346 nats/frame", "123.5k frames/s", "validation 2.500 nats per frame")),
     ],
 )

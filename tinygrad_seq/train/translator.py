@@ -93,7 +93,8 @@ class Translator:
     def look(self, text: str) -> tuple[str, np.ndarray]:
         """What the model says to a text, and where it looks at each character of it, (S, T).
 
-        Raises ArgumentError for an empty text and for a model without attention.
+        Raises ArgumentError for an empty text, for one that the model has no answer to, and for a
+        model without attention.
         """
         expect(text, "attend", "a text of one character or more", "none", ArgumentError)
         answer = self._ask([self.languages.encode(text)], return_weights=True)
@@ -101,6 +102,7 @@ class Translator:
         expect(answer.weights is not None, "attend", expected, "one without", ArgumentError)
         assert answer.weights is not None
         said = self.languages.decode(answer.tokens[:, 0])
+        expect(said, "attend", "a text that the model says something to", repr(text), ArgumentError)
         return said, answer.weights[0, : len(said)]
 
     def _ask(self, tokens: list[np.ndarray], **how: Any) -> Answers:

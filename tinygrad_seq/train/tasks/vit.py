@@ -29,9 +29,9 @@ class ViTConfig(TransformerConfig):
 
 
 class Patches(Digits):
-    """Handwritten digits (MNIST), cut into patches, by a Transformer.
+    """Handwritten digits (MNIST), read as patches.
 
-    The class comes from a token of its own. One in twelve training images is held out for looking.
+    The class comes from a token of its own, in a Transformer. One in twelve training images is held out for looking.
     """
 
     name = "vit"
