@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from shlex import quote
 
 from rich.console import Console
 from rich.table import Table
@@ -48,7 +49,7 @@ def conclude(task: Task, folder: RunFolder, screen: Console) -> None:
         screen.print(f"no picture: {error}")
     screen.print(f"\nin {folder.path}: {', '.join(files)}")
     if task.trial:
-        screen.print(f"try: tinygrad-seq {task.trial.format(folder.path)}")
+        screen.print(f"try: tinygrad-seq {task.trial.format(quote(str(folder.path)))}")
 
 
 def results(task: Task, scores: Mapping[str, Score]) -> Table:

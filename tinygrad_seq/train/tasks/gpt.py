@@ -39,8 +39,9 @@ class GPTConfig(TransformerConfig):
 class GPTTask(TextTask):
     """The next character of a text, by a Transformer.
 
-    It looks back on those before it. An update sees pieces of the text that begin anywhere. The last tenth is held out; it is cut
-    into pieces too, each read from nothing, so that a character has half a context on average.
+    It looks back on those before it. An update sees pieces of the text that begin anywhere. The
+    last tenth is held out; it is cut into pieces too, each read from nothing, so that on average
+    half a context is known of what comes before a character.
     """
 
     name = "gpt"

@@ -31,7 +31,8 @@ class ViTConfig(TransformerConfig):
 class Patches(Digits):
     """Handwritten digits (MNIST), read as patches.
 
-    The class comes from a token of its own, in a Transformer. One in twelve training images is held out for looking.
+    A Transformer reads them; the class comes from a token of its own. One in twelve training images
+    is held out for looking.
     """
 
     name = "vit"
