@@ -89,8 +89,7 @@ class MultiheadAttention(Module):
         positions: RotaryPositions | AlibiBias | None = None,
     ):
         super().__init__()
-        self.embed_dim = embed_dim
-        self.num_heads = num_heads
+        self.embed_dim, self.num_heads = embed_dim, num_heads
         self.kdim = embed_dim if kdim is None else kdim
         self.vdim = embed_dim if vdim is None else vdim
         self.dropout = dropout
@@ -100,15 +99,14 @@ class MultiheadAttention(Module):
         self.batch_first = batch_first
         self.add_zero_attn = add_zero_attn
         whole = self.kdim == self.vdim == embed_dim
-        single = (1, 1, embed_dim)
         for name, shape in {
             "in_proj_weight": (3 * embed_dim, embed_dim) if whole else None,
             "q_proj_weight": None if whole else (embed_dim, embed_dim),
             "k_proj_weight": None if whole else (embed_dim, self.kdim),
             "v_proj_weight": None if whole else (embed_dim, self.vdim),
             "in_proj_bias": (3 * embed_dim,) if bias else None,
-            "bias_k": single if add_bias_kv else None,
-            "bias_v": single if add_bias_kv else None,
+            "bias_k": (1, 1, embed_dim) if add_bias_kv else None,
+            "bias_v": (1, 1, embed_dim) if add_bias_kv else None,
         }.items():
             made = Parameter(zeros(shape, device=device, dtype=dtype)) if shape else None
             self.register_parameter(name, made)
