@@ -132,12 +132,12 @@ def held_out_loss(model: GPT, tokens: np.ndarray, rows: int = 32) -> float:
     return total / pieces
 
 
-def train(library: str, steps: int, every: int = 250) -> dict[str, Any]:
+def train(library: str, steps: int, seed: int = 0, every: int = 250) -> dict[str, Any]:
     """Train; → the loss at the end and on the way, and the processor's seconds for the steps."""
     text = tiny_shakespeare()
     vocabulary = Vocabulary.of(text)
     tokens, unseen = split(vocabulary.encode(text))
-    model, generator = made(len(vocabulary)), tg.Generator(0)
+    model, generator = made(len(vocabulary), seed), tg.Generator(seed)
     step, weights = (ours(model), {}) if library == "tinygrad_seq" else theirs(model)
     seconds, log = 0.0, []
     for i in range(steps):
@@ -168,6 +168,7 @@ def main() -> None:
     """Train, compare, write, print; exit with 1 if the goal was missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--iterations", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0, help="of the weights and the batches")
     parser.add_argument("--rounds", type=int, default=7, help="turns that each library takes")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where to write the figures")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -175,7 +176,7 @@ def main() -> None:
     if options.worker:
         return worker(options.worker)
     names = ["tinygrad_seq", *(["torch"] if find_spec("torch") else [])]
-    rows: list[dict[str, Any]] = [train(name, options.iterations) for name in names]
+    rows: list[dict[str, Any]] = [train(name, options.iterations, options.seed) for name in names]
     commands = {name: [sys.executable, __file__, "--worker", name] for name in names}
     table = compare_processes(commands, base=names[-1], rounds=options.rounds, threads=1)
     for row in rows:
@@ -184,7 +185,8 @@ def main() -> None:
             f"{row['library']:14} loss {row['loss']:.4f} in {row['seconds']:.0f} s, a step "
             f"{row['step']['seconds'] * 1e3:.1f} ms, {row['step']['ratio']:.2f} × the last's"
         )
-    write_results(options.json, "gpt", environment(), rows, iterations=options.iterations)
+    write_results(options.json, "gpt", environment(), rows, iterations=options.iterations,
+                  seed=options.seed)  # fmt: skip
     print(f"goal: {GOAL} after 2000 iterations")
     sys.exit(0 if rows[0]["loss"] <= GOAL else 1)
 
