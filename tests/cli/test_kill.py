@@ -14,6 +14,7 @@ SIZES = ["--hidden", "5", "--batch", "4", "--steps", "43", "--dropout", "0.2", "
 TASKS = {
     "char-lm": ["--text", "text.txt", "--embedding", "3", "--bptt", "6", *SIZES],
     "adding": ["--length", "8", *SIZES],
+    "gpt": ["--text", "text.txt", "--width", "8", "--heads", "2", "--context", "6", *SIZES[2:]],
 }
 
 # A process that sends itself a signal when the line of step 27 has been written.
@@ -56,6 +57,7 @@ def run(tmp_path, environment):
         ("char-lm", signal.SIGKILL, -9, 20),
         ("adding", signal.SIGINT, 130, 27),
         ("adding", signal.SIGKILL, -9, 20),
+        ("gpt", signal.SIGKILL, -9, 20),
     ],
 )
 def test_killed_and_resumed_equals_uninterrupted(run, task, number, status, saved_at):
