@@ -34,8 +34,12 @@ def test_every_task_runs_on_every_device(make, name, device):
     on_cpu = Run(make(name, steps=2))
     fit(on_cpu, lambda event: None, lambda: None)
     for key, weights in on_cpu.model.state_dict().items():
-        ours = run.model.state_dict()[key].numpy()
-        np.testing.assert_allclose(ours, weights.numpy(), rtol=1e-4, atol=1e-6, err_msg=key)
+        ours, theirs = run.model.state_dict()[key].numpy(), weights.numpy()
+        if key.endswith(("in_proj_bias", "c_attn.bias")):
+            # The keys' share changes no weight of attention: its gradient is rounding alone, which
+            # Adam makes as large as any other.
+            ours, theirs = (np.delete(np.split(part, 3), 1, axis=0) for part in (ours, theirs))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6, err_msg=key)
 
 
 def test_what_tasks_show_is_what_the_model_says(make):
