@@ -32,7 +32,17 @@ from tinygrad_seq.bench import (
 from tinygrad_seq.models import CharLM
 from tinygrad_seq.ops.primitive import registry
 
-FIRST = ("lstm", "gru", "rnn", "attention", "matmul", "linear", "softmax", "cross_entropy", "embedding")
+FIRST = (
+    "lstm",
+    "gru",
+    "rnn",
+    "attention",
+    "matmul",
+    "linear",
+    "softmax",
+    "cross_entropy",
+    "embedding",
+)
 
 
 @dataclass(frozen=True)
