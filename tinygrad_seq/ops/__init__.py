@@ -7,7 +7,6 @@ without a word helps nobody. Round ``tensor.detach()``.
 
 from tinygrad_seq.ops.activations import (
     elu,
-    gelu,
     leaky_relu,
     relu,
     sigmoid,
@@ -43,6 +42,7 @@ from tinygrad_seq.ops.dropout import drop, dropout
 from tinygrad_seq.ops.einsum import einsum
 from tinygrad_seq.ops.embedding import add_rows, embedding
 from tinygrad_seq.ops.exponential import exp, expm1, log, log1p, sqrt, square
+from tinygrad_seq.ops.gelu import gelu
 from tinygrad_seq.ops.gru import gru
 from tinygrad_seq.ops.indexing import (
     array_getitem,

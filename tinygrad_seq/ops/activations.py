@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from tinygrad_seq.backend import xp_of
-from tinygrad_seq.errors import ArgumentError, DTypeError, expect
-from tinygrad_seq.kernels import kernel
+from tinygrad_seq.errors import ArgumentError, expect
 from tinygrad_seq.ops.arithmetic import abs
-from tinygrad_seq.ops.checks import expect_floats
 from tinygrad_seq.ops.choosing import where
-from tinygrad_seq.ops.exponential import exp, square
+from tinygrad_seq.ops.exponential import square
 from tinygrad_seq.ops.primitive import primitive
-from tinygrad_seq.ops.sample import Bad, Integers, Sample
-from tinygrad_seq.ops.special import erf
+from tinygrad_seq.ops.sample import Bad, Sample
 
 _SAMPLES = [Sample((3, 4)), Sample(())]
 _BENCH = Sample((1024, 1024))
@@ -111,41 +106,3 @@ def softsign(x):
 
 
 softsign.vjp(x=lambda g, x: g / square(1 + abs(x)))
-
-
-_SQRT_HALF, _SQRT_2PI = math.sqrt(0.5), math.sqrt(2 * math.pi)
-# The tanh form, tanh(c·(x + d·x³)), of Hendrycks and Gimpel (2016).
-_C, _D = math.sqrt(2 / math.pi), 0.044715
-
-
-@primitive(
-    samples=[*_SAMPLES, Sample((3, 4), approximate="tanh"), Sample((), approximate="tanh")],
-    bad=[
-        Bad(ArgumentError, "none", (3, 4), approximate="erf"),
-        Bad(DTypeError, "floating", Integers((3,), 0, 3)),
-    ],
-    bench=_BENCH,
-)
-def gelu(x, approximate="none"):
-    """Gaussian error linear unit: out = x·Φ(x), Φ the standard normal distribution function.
-
-    approximate: ``"none"``, Φ(x) = (1 + erf(x/√2))/2, ∂out/∂x = Φ(x) + x·e^(−x²/2)/√(2π);
-    ``"tanh"``, Φ(x) ≈ (1 + t)/2 with t = tanh(√(2/π)·(x + 0.044715 x³)).
-    """
-    expect_floats("gelu", "x", x)
-    if approximate == "tanh":
-        return 0.5 * x * (1 + xp_of(x).tanh(_C * (x + _D * (x * x * x))))
-    expect(approximate == "none", "gelu", "approximate 'none' or 'tanh'", repr(approximate),
-           ArgumentError)  # fmt: skip
-    return 0.5 * x * (1 + kernel("erf", x).erf(_SQRT_HALF * x))
-
-
-def _gelu_rule(g, x, approximate):
-    if approximate == "none":
-        return g * (0.5 * (1 + erf(_SQRT_HALF * x)) + x * (exp(-0.5 * x * x) / _SQRT_2PI))
-    square = x * x
-    t = tanh(_C * (x * (1 + _D * square)))
-    return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * (_C * (1 + 3 * _D * square)))
-
-
-gelu.vjp(x=_gelu_rule)
