@@ -234,7 +234,7 @@ def test_nothing_to_translate(call, translators, monkeypatch):
     assert call("translate", str(translators / "none")) == ""
 
 
-def test_attend_draws_with_blocks_or_into_a_picture(call, translators, tmp_path):
+def test_attend_draws_with_blocks_or_into_a_picture(call, translators, tmp_path, monkeypatch):
     run = str(translators / "additive")
     texts = [f"4+{b}" for b in range(10)]
     answers = call("translate", run, *texts).splitlines()
@@ -244,8 +244,9 @@ def test_attend_draws_with_blocks_or_into_a_picture(call, translators, tmp_path)
     assert "".join(row[0] for row in rows) == said
     assert set("".join(row[1:] for row in rows)) <= set(" ░▒▓█")
     pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
     picture = tmp_path / "map.png"
-    assert call("attend", run, text, "--out", str(picture)).startswith(f"{said}: ")
+    assert call("attend", run, text, "--out", picture.name).startswith(f"{said}: ")
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
