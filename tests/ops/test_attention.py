@@ -220,6 +220,30 @@ def test_memory_grows_with_the_length_not_its_square():
     assert peak < 2 * L * L * 4 / 3
 
 
+def test_a_thousand_steps_equal_the_plain_composition():
+    arrays = draw((2,), 1024, 1024, 64, 64, dtype=np.float32)
+    with reference_kernels():
+        expected = run(arrays, is_causal=True)
+    for got, right in zip(run(arrays, is_causal=True), expected, strict=True):
+        assert np.abs(got - right).max() <= 1e-5 * max(1, np.abs(right).max())
+    tensors = [tg.tensor(a, requires_grad=True) for a in arrays]
+    composed = ops.attention.composition(*tensors, causal=True)
+    assert np.abs(composed.detach().numpy() - expected[0]).max() <= 1e-5
+
+
+@pytest.mark.slow
+def test_eight_heads_of_8192_steps_fit_in_two_gibibytes():
+    """Their scores alone would take 2 GiB, and as much again for each of their derivatives."""
+    tensors = [tg.tensor(a, requires_grad=True)
+               for a in draw((8,), 8192, 8192, 64, 64, dtype=np.float32)]  # fmt: skip
+    tracemalloc.start()
+    attend(*tensors).sum().backward()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**31 / 8
+    assert all(np.isfinite(t.grad.numpy()).all() for t in tensors)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_large_scores_overflow_nowhere(dtype):
     q, k, v = draw(dtype=dtype)
