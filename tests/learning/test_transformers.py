@@ -27,20 +27,20 @@ def cosine(optimizer, highest, lowest, share, warm_up):
 
 
 def test_gpt_reads_shakespeare(reached):
-    """nanoGPT's configuration for a CPU. PyTorch, from the same weights and with the same batches,
-    ends at 1.897 too; the 1.88 that nanoGPT reports are the mean of 20 batches."""
+    """nanoGPT's configuration for a CPU, and its goal, with twice its learning rate. (With its own,
+    0.001, this ends at 1.897, and PyTorch from the same weights with the same batches too.)"""
     skip_without("tiny shakespeare")
     tg.manual_seed(0)
     text = tiny_shakespeare()
     vocabulary = Vocabulary.of(text)
     train, unseen = split(vocabulary.encode(text))
     model, context, batch, steps = GPT(len(vocabulary), 64, 4, 4, 128, bias=False), 64, 12, 2000
-    optimizer = optim.AdamW(model.param_groups(0.1), lr=1e-3, betas=(0.9, 0.99))
+    optimizer = optim.AdamW(model.param_groups(0.1), lr=2e-3, betas=(0.9, 0.99))
     generator = tg.Generator(0)
     for step in range(steps):
         places = generator.integers(0, len(train) - context, (batch, 1)) + np.arange(context + 1)
         x, y = (tg.tensor(part) for part in (train[places[:, :-1]], train[places[:, 1:]]))
-        cosine(optimizer, 1e-3, 1e-4, (step + 1) / steps, 100 / steps)
+        cosine(optimizer, 2e-3, 2e-4, (step + 1) / steps, 100 / steps)
         descend(optimizer, model, model.loss(x, y), clip=1.0)
 
     pieces, total = (len(unseen) - 1) // context, 0.0
@@ -50,9 +50,9 @@ def test_gpt_reads_shakespeare(reached):
             told, wanted = x[i : i + 64], y[i : i + 64]
             total += model.loss(tg.tensor(told), tg.tensor(wanted)).item() * len(told)
     loss = total / pieces
-    reached("tiny Shakespeare", "GPT 4 × 128", loss, "≤ 1.91", "nats per character",
+    reached("tiny Shakespeare", "GPT 4 × 128", loss, "≤ 1.88", "nats per character",
             f"{steps} batches of {batch} × {context}")  # fmt: skip
-    assert loss <= 1.91
+    assert loss <= 1.88
 
 
 def test_vit_reads_digits(reached):
