@@ -98,7 +98,7 @@ def _option(
 ) -> inspect.Parameter:
     assert default is not MISSING, name
     flag = f"--{name.replace('_', '-')}"
-    if kind is bool:
+    if kind in (bool, bool | None):
         flag += f"/--no{flag[1:]}"
     held = typer.Option(default, flag, help=help, metavar=metavar, show_default=default is not None)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=held, annotation=kind)

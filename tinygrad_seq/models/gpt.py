@@ -29,7 +29,17 @@ from tinygrad_seq.models.pretrained import (
     read_tensors,
     read_weights,
 )
-from tinygrad_seq.nn import Dropout, Embedding, KVCache, LayerNorm, Linear, Module, ModuleList
+from tinygrad_seq.nn import (
+    Dropout,
+    Embedding,
+    KVCache,
+    LayerNorm,
+    Linear,
+    Module,
+    ModuleList,
+    watch_attention,
+)
+from tinygrad_seq.nn.attention import Watchable, open_attention
 from tinygrad_seq.nn.init import normal_, zeros_
 from tinygrad_seq.nn.recurrent.noise import dropout_mask
 
@@ -37,7 +47,7 @@ from tinygrad_seq.nn.recurrent.noise import dropout_mask
 TANH_GELU = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh")
 
 
-class CausalSelfAttention(Module):
+class CausalSelfAttention(Watchable):
     """Every step looks at itself and those before it."""
 
     def __init__(self, width: int, heads: int, dropout: float, bias: bool, **where: Any):
@@ -58,11 +68,16 @@ class CausalSelfAttention(Module):
         if cache is not None:
             past = cache.length
             k, v = cache.extend(k, v)  # (B, H, past + T, D)
-        if past and steps > 1:  # without a past the op is causal by itself; one step sees all
+        openly = self.seen is not None
+        if (past or openly) and steps > 1:  # without a past the op is causal by itself
             mask = tensor(np.tri(steps, past + steps, past, dtype=np.bool_), device=x.device)
         drop = dropout_mask(self.dropout.p, (*q.shape[:3], k.shape[2]), q, self.training)
-        y = ops.transpose(ops.attention(q, k, v, mask, drop, past == 0), (0, 2, 1, 3))
-        y = ops.reshape(y, x.shape)  # (B, T, H, D) → (B, T, C)
+        if self.seen is None:
+            y = ops.attention(q, k, v, mask, drop, past == 0)  # (B, H, T, D)
+        else:
+            y, weights = open_attention(q, k, v, mask, drop)
+            self.seen.append(weights)
+        y = ops.reshape(ops.transpose(y, (0, 2, 1, 3)), x.shape)  # → (B, T, H, D) → (B, T, C)
         out: Tensor = self.dropout(self.c_proj(y))
         return out
 
@@ -205,6 +220,13 @@ class GPT(Module):
         flat = ops.reshape(logits, (-1, logits.shape[-1]))  # (B, T, V) → (B·T, V)
         loss: Tensor = ops.cross_entropy(flat, ops.reshape(targets, -1))  # (B, T) → (B·T,)
         return loss
+
+    def attention_maps(self, tokens: Tensor) -> np.ndarray:
+        """How much each step of tokens (B, T) looks at each: the weights (N, B, H, T, T) of the N
+        layers, on the host. Row t is what is used to say what comes after symbol t."""
+        with no_grad(), watch_attention(self) as seen:
+            self._features(tokens)
+        return np.stack([weights.numpy() for (weights,) in seen.values()])
 
     def param_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Groups for an optimiser: only matrices decay, not biases and the scales of norms."""

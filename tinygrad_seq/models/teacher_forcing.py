@@ -39,3 +39,38 @@ def inverse_sigmoid_decay(k: float) -> Schedule:
         return small / (small + 1)
 
     return share
+
+
+#: how the share may go over a run, as ``over_a_run`` knows it
+SHAPES = ("constant", "linear", "exponential", "inverse-sigmoid")
+
+
+def over_a_run(shape: str, steps: int, least: float) -> Schedule:
+    """The share at each of ``steps`` training steps: ``least`` all along (``"constant"``), or from
+    1 down to about that::
+
+        least + (1 − least) · s(i)
+
+    with s ``"linear"``, linear_decay(steps); ``"exponential"``, exponential_decay(k) with
+    k**steps = 1/100; or ``"inverse-sigmoid"``, inverse_sigmoid_decay(k) with ½ half-way.
+    Raises ArgumentError for another shape and for numbers out of range.
+    """
+    expect(shape in SHAPES, "schedule", f"one of {', '.join(SHAPES)}", repr(shape), ArgumentError)
+    expect(steps >= 1, "schedule", "steps ≥ 1", steps, ArgumentError)
+    expect(0 <= least <= 1, "schedule", "least in [0, 1]", least, ArgumentError)
+    falls: dict[str, Callable[[], Schedule]] = {
+        "constant": lambda: lambda step: 0.0,
+        "linear": lambda: linear_decay(steps),
+        "exponential": lambda: exponential_decay(0.01 ** (1 / steps)),
+        "inverse-sigmoid": lambda: inverse_sigmoid_decay(_half_at(steps / 2)),
+    }
+    fall = falls[shape]()
+    return lambda step: least + (1 - least) * fall(step)
+
+
+def _half_at(step: float) -> float:
+    """The k for which k ln k = step, by Newton's method."""
+    k = 1 + step
+    while abs(k * math.log(k) - step) > 1e-9 * (1 + step):
+        k = (k + step) / (1 + math.log(k))
+    return k

@@ -141,6 +141,14 @@ class TransformerSeq2Seq(nn.Module):
         )
         return loss
 
+    def attention_maps(self, source: Tensor, target: Tensor, source_lengths: Any = None) -> Any:
+        """How much the decoder looks at each step of the source while it says the target, as
+        ``forward``: the weights (N, B, H, T, S) of its N layers of H heads, on the host."""
+        with no_grad(), nn.watch_attention(self.transformer.decoder) as seen:
+            self(source, target, source_lengths)
+        across = [found for name, found in seen.items() if name.endswith("multihead_attn")]
+        return np.stack([weights.numpy() for (weights,) in across])
+
     # ------------------------------------------------------------------ saying
 
     def read(self, source: Tensor, source_lengths: Any = None) -> Reading:
@@ -172,9 +180,11 @@ class TransformerSeq2Seq(nn.Module):
         length: int = 100,
         beams: int = 1,
         alpha: float = 0.6,
+        return_weights: bool = False,
     ) -> Answers:
         """Say up to ``length`` symbols, the end symbol among them: the likeliest after each that
-        was said, or with more than one of ``beams`` the best that ``beam_search`` finds."""
+        was said, or with more than one of ``beams`` the best that ``beam_search`` finds. The
+        weights of the answers are the mean over layers and heads of ``attention_maps``."""
         expect(length >= 1, "generate", "length ≥ 1", length, ArgumentError)
         expect(beams >= 1, "generate", "beams ≥ 1", beams, ArgumentError)
         ends: dict[str, Any] = {"length": length, "eos": self.eos, "pad": self.pad,
@@ -188,7 +198,11 @@ class TransformerSeq2Seq(nn.Module):
                 found = beam_search(self.step, start, state, beams=beams, alpha=alpha,
                                     batch_axis=self.BATCH_AXIS, **ends)  # fmt: skip
                 said = found.tokens[:, :, 0]
-        return Answers(said, ((said != self.pad) & (said != self.eos)).sum(0), None)
+        weights = None
+        if return_weights:
+            heard = tensor(said, device=source.device)
+            weights = self.attention_maps(source, heard, source_lengths).mean(axis=(0, 2))
+        return Answers(said, ((said != self.pad) & (said != self.eos)).sum(0), weights)
 
 
 def _expect_tokens(name: str, tokens: Any, batch: int | None = None) -> int:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinygrad_seq import ops
-from tinygrad_seq.autograd import Tensor, zeros
+from tinygrad_seq.autograd import Tensor, no_grad, zeros
 from tinygrad_seq.errors import ArgumentError, expect
 from tinygrad_seq.nn import (
     Dropout,
@@ -23,6 +25,7 @@ from tinygrad_seq.nn import (
     Parameter,
     TransformerEncoder,
     TransformerEncoderLayer,
+    watch_attention,
 )
 from tinygrad_seq.nn.init import normal_, xavier_uniform_, zeros_
 from tinygrad_seq.nn.linear import check_size
@@ -107,3 +110,10 @@ class ViT(Module):
         logits = self(images)
         loss: Tensor = ops.cross_entropy(logits, labels, label_smoothing=label_smoothing)
         return loss
+
+    def attention_maps(self, images: Tensor) -> np.ndarray:
+        """How much each token looks at each: the weights (layers, N, heads, 1 + G·G, 1 + G·G), on
+        the host. Token 0 is the class token, the others are the patches, row by row."""
+        with no_grad(), watch_attention(self) as seen:
+            self(images)
+        return np.stack([weights.numpy() for (weights,) in seen.values()])

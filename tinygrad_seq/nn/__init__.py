@@ -19,6 +19,7 @@ from tinygrad_seq.nn.attention import (
     KVCache,
     LuongAttention,
     MultiheadAttention,
+    watch_attention,
 )
 from tinygrad_seq.nn.cells import GRUCell, LSTMCell, RNNCell
 from tinygrad_seq.nn.clip import (

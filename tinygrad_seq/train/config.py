@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from tinygrad_seq.errors import ArgumentError, StateError, expect
 from tinygrad_seq.optim.schedules import cosine
@@ -83,6 +83,7 @@ class TrainConfig:
 class RecurrentConfig(TrainConfig):
     """The options of tasks whose model is a stack of recurrent layers."""
 
+    kinds: ClassVar[tuple[str, ...]] = KINDS
     model: str = option("lstm", "Recurrent layer.", "|".join(KINDS))
     hidden: int = option(128, "Units of each recurrent layer.")
     layers: int = option(1, "Recurrent layers, one upon the other.")
@@ -91,7 +92,8 @@ class RecurrentConfig(TrainConfig):
     def __post_init__(self) -> None:
         """Raises ArgumentError, naming the option, for a value out of range."""
         super().__post_init__()
-        self._check("model", self.model in KINDS, "rnn, lstm or gru")
+        *most, last = self.kinds
+        self._check("model", self.model in self.kinds, f"{', '.join(most)} or {last}")
         self._at_least_one("hidden", "layers")
         self._check("dropout", 0 <= self.dropout < 1, "a number from 0 to below 1")
 

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_seq.autograd import tensor
 from tinygrad_seq.data import SPECIAL, SymbolVocabulary, bucketed, pad
 from tinygrad_seq.errors import ArgumentError, OutOfRangeError, expect
-from tinygrad_seq.models import Seq2Seq
+from tinygrad_seq.models import Seq2Seq, TransformerSeq2Seq
 from tinygrad_seq.models.seq2seq import Answers
 
 BATCH = 500
@@ -70,7 +70,7 @@ class Languages:
 class Translator:
     """A model, in evaluation mode, with the languages that it knows."""
 
-    model: Seq2Seq
+    model: Seq2Seq | TransformerSeq2Seq
     languages: Languages
 
     def translate(self, texts: Iterable[str], beams: int = 1) -> list[str]:
@@ -107,5 +107,5 @@ class Translator:
 
     def _ask(self, tokens: list[np.ndarray], **how: Any) -> Answers:
         source, lengths = pad(tokens)
-        placed = tensor(source, device=self.model.never.device)
+        placed = tensor(source, device=next(self.model.parameters()).device)
         return self.model.generate(placed, lengths, length=self.languages.longest, **how)

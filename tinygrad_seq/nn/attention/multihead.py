@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +12,9 @@ from tinygrad_seq.backend import Device
 from tinygrad_seq.errors import ArgumentError, expect
 from tinygrad_seq.nn.attention.cache import KVCache
 from tinygrad_seq.nn.attention.masks import causal_mask, merged, padding_mask, score_mask
+from tinygrad_seq.nn.attention.watch import Watchable, open_attention
 from tinygrad_seq.nn.init import xavier_normal_, xavier_uniform_, zeros_
 from tinygrad_seq.nn.linear import Linear, check_size
-from tinygrad_seq.nn.module import Module
 from tinygrad_seq.nn.parameter import Parameter
 from tinygrad_seq.nn.positions import AlibiBias, RotaryPositions
 from tinygrad_seq.nn.recurrent.noise import dropout_mask
@@ -30,7 +29,7 @@ class Heads(NamedTuple):
     past: int
 
 
-class MultiheadAttention(Module):
+class MultiheadAttention(Watchable):
     """Attention by several heads at once. **A boolean mask is True where a key is left out** (in
     ``ops.scaled_dot_product_attention`` it is True where a key takes part); a floating one is added
     to the scores. With H = num_heads, D = embed_dim/H and each head's own D rows of the weights::
@@ -50,7 +49,8 @@ class MultiheadAttention(Module):
     * attn_mask (L, S), or (B·H, L, S) for each head, or anything that broadcasts to (B, H, L, S)
       with four axes;
     * is_causal=True: query i sees keys 0 … i only, in addition to any mask;
-    * need_weights=False: weights are None, and the scores are never held all at once;
+    * need_weights=False: weights are None, and the scores are never held all at once
+      (``nn.watch_attention`` sees them even so);
     * weights (B, L, S), the mean over the heads, or (B, H, L, S) with average_attn_weights=False;
       without B if there is none; as dropout left them;
     * cache, a ``KVCache``: key and value are the new steps, those it holds come before them and
@@ -166,6 +166,7 @@ class MultiheadAttention(Module):
             one = {id(x): ops.expand_dims(x, axis) for x in (query, key, value)}
             query, key, value = (one[id(x)] for x in (query, key, value))
         out, weights = self._attend(query, key, value, masks, cache, need_weights)
+        weights = weights if need_weights else None
         if weights is not None and average_attn_weights:
             weights = weights.mean(1)
         if batched:
@@ -178,6 +179,7 @@ class MultiheadAttention(Module):
         """→ output, and if wanted the weights of each head (B, H, L, S)."""
         heads = self._project(query, key, value, cache)
         padding, scores, causal = masks
+        wanted = wanted or self.seen is not None
         # The op's own way needs no mask, but puts the first query beside the first key.
         simple = causal and not (wanted or heads.past or self._extra_keys)
         mask = self._mask(heads, padding, scores, causal and not simple)
@@ -185,9 +187,11 @@ class MultiheadAttention(Module):
         drop = dropout_mask(self.dropout, (*q.shape[:3], k.shape[2]), q, self.training)
         weights = None
         if wanted:
-            out, weights = _explicit(q, k, v, mask, drop)
+            out, weights = open_attention(q, k, v, mask, drop)
         else:
             out = ops.attention(q, k, v, mask, drop, simple)
+        if self.seen is not None:
+            self.seen.append(weights)
         order = (0, 2, 1, 3) if self.batch_first else (2, 0, 1, 3)
         side_by_side = ops.reshape(ops.transpose(out, order), query.shape)
         return self.out_proj(side_by_side), weights
@@ -290,14 +294,3 @@ class MultiheadAttention(Module):
         parts += ["bias=False"] if self.in_proj_bias is None else []
         parts += ["add_bias_kv=True"] if self.bias_k is not None else []
         return ", ".join(parts)
-
-
-def _explicit(q: Any, k: Any, v: Any, mask: Any, drop: Any) -> tuple[Any, Any]:
-    """What ``ops.attention`` computes, op by op, and the weights beside it."""
-    scores = q @ ops.swapaxes(k, -1, -2) * (1 / math.sqrt(q.shape[-1]))
-    if mask is not None:
-        boolean = mask.dtype == np.bool_
-        scores = ops.where(mask, scores, -math.inf) if boolean else scores + mask
-    weights = ops.softmax(scores)
-    weights = weights if drop is None else weights * drop
-    return weights @ v, weights

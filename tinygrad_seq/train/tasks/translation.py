@@ -11,55 +11,14 @@ import numpy as np
 
 from tinygrad_seq.autograd import Tensor
 from tinygrad_seq.data import addition, bucketed, collate, dates
-from tinygrad_seq.models import Seq2Seq
-from tinygrad_seq.models.attention_decoder import LUONG
+from tinygrad_seq.models import Seq2Seq, TransformerSeq2Seq
 from tinygrad_seq.train.batches import VALIDATION, Epochs, stream
-from tinygrad_seq.train.config import RecurrentConfig, option
+from tinygrad_seq.train.config import option
 from tinygrad_seq.train.task import Measure, Score, Task
+from tinygrad_seq.train.tasks.translation_config import ATTENTION, TranslationConfig
 from tinygrad_seq.train.translator import Languages, Translator
 
-ATTENTION = ("none", "additive", *LUONG)
 SHOWN = 4  # translations that one sees while it trains
-
-
-@dataclass(frozen=True, kw_only=True)
-class TranslationConfig(RecurrentConfig):
-    """Options of an encoder and a decoder."""
-
-    attention: str = option("none", "How the decoder looks at the source.", "|".join(ATTENTION))
-    input_feeding: bool = option(False, "Tell each step what the last one looked at.")
-    reverse_source: bool = option(False, "Read the source from its end.")
-    bidirectional: bool = option(False, "Read the source in both directions.")
-    embedding: int = option(16, "Size of the character embeddings.")
-    teacher_forcing: float = option(1.0, "Share of steps that are told the right character.")
-    model: str = "gru"
-    batch: int = option(128, "Lines side by side.")
-    lr: float = 0.005
-    clip: float = 5.0
-
-    def __post_init__(self) -> None:
-        """Raises ArgumentError, naming the option, for a value out of range."""
-        super().__post_init__()
-        self._at_least_one("embedding")
-        self._check("attention", self.attention in ATTENTION, f"one of {', '.join(ATTENTION)}")
-        fed = self.attention != "none" or not self.input_feeding
-        self._check("input_feeding", fed, "an --attention to feed")
-        even = self.hidden % 2 == 0 or not self.bidirectional
-        self._check("hidden", even, "an even number for two directions")
-        self._check("teacher_forcing", 0 <= self.teacher_forcing <= 1, "a number from 0 to 1")
-
-    def new_model(self, languages: Languages) -> Seq2Seq:
-        """A freshly initialised model of this size."""
-        return Seq2Seq(
-            len(languages.source),
-            len(languages.target),
-            self.embedding,
-            **self.net,
-            attention=None if self.attention == "none" else self.attention,
-            input_feeding=self.input_feeding,
-            reverse=self.reverse_source,
-            bidirectional=self.bidirectional,
-        )
 
 
 class Translation(Task):
@@ -99,19 +58,16 @@ class Translation(Task):
         return f"{counts} lines, the first {source!r} to {target!r}"
 
     def describe_model(self) -> str:
-        c = self.config
-        notes = {
-            f"{c.attention} attention": c.attention != "none",
-            "source reversed": c.reverse_source,
-            "both directions": c.bidirectional,
-        }
-        return ", ".join([super().describe_model(), *(note for note, on in notes.items() if on)])
+        return self.config.describe_model()
 
-    def new_model(self) -> Seq2Seq:
+    def new_model(self) -> Seq2Seq | TransformerSeq2Seq:
         return self.config.new_model(self.languages)
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor, np.ndarray]:
-        return self._placed([self._train[i] for i in self._epochs.at(step)])
+    def batch(self, step: int) -> tuple[Tensor, Tensor, np.ndarray, float]:
+        """Source (T, B), target (S, B), lengths of the sources (B,), and the share of right
+        characters that the decoder is told."""
+        placed = self._placed([self._train[i] for i in self._epochs.at(step)])
+        return *placed, self.config.share_told(step)
 
     def _placed(self, pairs: list[tuple[str, str]]) -> tuple[Tensor, Tensor, np.ndarray]:
         """Source (T, B), target (S, B), lengths of the sources (B,)."""
@@ -119,11 +75,14 @@ class Translation(Task):
         both = collate([(source.encode(a), target.encode(b)) for a, b in pairs])
         return self.place(both.source), self.place(both.target_out), both.source_lengths
 
-    def count(self, source: Tensor, target: Tensor, lengths: np.ndarray) -> int:
+    def count(self, source: Tensor, target: Tensor, lengths: np.ndarray, told: float) -> int:
         return len(lengths)
 
-    def loss(self, model: Any, source: Tensor, target: Tensor, lengths: np.ndarray) -> Tensor:
-        loss: Tensor = model.loss(source, target, lengths, self.config.teacher_forcing)
+    def loss(
+        self, model: Any, source: Tensor, target: Tensor, lengths: np.ndarray, told: float
+    ) -> Tensor:
+        how = {} if self.config.is_transformer else {"teacher_forcing": told}
+        loss: Tensor = model.loss(source, target, lengths, **how)
         return loss
 
     def validate(self, model: Any) -> Score:
@@ -174,8 +133,13 @@ class Translation(Task):
 class DatesConfig(TranslationConfig):
     """Options of the translation of dates."""
 
-    attention: str = "general"
-    bidirectional: bool = True
+    recurrent: ClassVar[dict[str, Any]] = {
+        **TranslationConfig.recurrent, "attention": "general", "bidirectional": True
+    }  # fmt: skip
+    attention: str | None = option(
+        None, "How a recurrent decoder looks at the source. Default: general.", "|".join(ATTENTION)
+    )
+    bidirectional: bool | None = option(None, "Read the source in both directions. Default: yes.")
     hidden: int = 64
     steps: int = 1050
     look_every: int = 150
@@ -196,7 +160,8 @@ class Dates(Translation):
 class SumsConfig(TranslationConfig):
     """Options of addition."""
 
-    reverse_source: bool = True
+    recurrent: ClassVar[dict[str, Any]] = {**TranslationConfig.recurrent, "reverse_source": True}
+    reverse_source: bool | None = option(None, "Read the source from its end. Default: yes.")
     hidden: int = 128
     steps: int = 3500
 
