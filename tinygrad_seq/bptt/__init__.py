@@ -1,6 +1,7 @@
 """Backpropagation through time over sequences too long to keep, and gradients that run forwards."""
 
 from tinygrad_seq.bptt.influence import OnlineWindow, rtrl
+from tinygrad_seq.bptt.ledger import Ledger, Truncation, ledger
 from tinygrad_seq.bptt.rank_one import uoro
 from tinygrad_seq.bptt.state import detach_state
 from tinygrad_seq.bptt.truncated import TruncatedBPTT
@@ -8,10 +9,13 @@ from tinygrad_seq.bptt.unchain import unchain, unchain_backward
 from tinygrad_seq.bptt.window import Window
 
 __all__ = [
+    "Ledger",
     "OnlineWindow",
     "TruncatedBPTT",
+    "Truncation",
     "Window",
     "detach_state",
+    "ledger",
     "rtrl",
     "unchain",
     "unchain_backward",
