@@ -57,7 +57,7 @@ def plant(folder, **files):
         ("ops__tanh", "import tinygrad_seq as tg"),
         ("nn__linear", "from tinygrad_seq.gradcheck import gradcheck"),
         ("viz__plots", "from tinygrad_seq.backend import to_host"),
-        ("models__gpt", "from tinygrad_seq.viz import plot"),
+        ("nn__linear", "from tinygrad_seq.viz import plot"),
         ("errors", "if not TYPE_CHECKING:\n    import tinygrad_seq.ops"),
     ],
 )

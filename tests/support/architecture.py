@@ -22,8 +22,8 @@ ROOT = "tinygrad_seq"
 # Who may import whom: only what stands in a line above. Neighbours may not know each other.
 # "" is the package itself (``import tinygrad_seq as tg``), which collects the lines above it.
 LAYERS = [
-    ["errors"], ["backend"], ["kernels"], ["ops"], ["autograd"], ["gradcheck", "nn"],
-    ["optim", "bptt", "data"], [""], ["models", "viz"], ["train"], ["bench"], ["cli"], ["__main__"],
+    ["errors"], ["backend"], ["kernels"], ["ops"], ["autograd"], ["gradcheck", "nn"], ["viz"],
+    ["optim", "bptt", "data"], [""], ["models"], ["train"], ["bench"], ["cli"], ["__main__"],
 ]  # fmt: skip
 ONLY = {"viz": {"errors"}}  # it takes plain arrays and records
 # Libraries that are imported in their own corner only.

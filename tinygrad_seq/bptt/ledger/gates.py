@@ -1,4 +1,4 @@
-"""What a recurrence's form says of its gradients: a bound for an RNN, the direct path of an LSTM."""
+"""What the form of a recurrence says: a bound for an RNN, the direct path of an LSTM."""
 
 from __future__ import annotations
 

@@ -205,14 +205,15 @@ class Own(Model):
 
 def model_of(model: Any, inputs: Any, initial: Any) -> Model:
     """What kind of model the user gave. Raises ArgumentError for what is none."""
-    shape = getattr(inputs, "shape", None)
-    got = type(inputs).__name__ if shape is None else f"shape {shape}"
-    expect(shape, "ledger", "inputs with time as an axis", got)
-    if isinstance(model, tuple(_LAYERS)):
+    found = getattr(inputs, "shape", None)
+    got = type(inputs).__name__ if found is None else f"shape {found}"
+    expect(found, "ledger", "inputs with time as an axis", got)
+    shape: tuple[int, ...] = tuple(found or ())
+    if isinstance(model, (RNN, LSTM, GRU)):
         expect(0 not in shape, "ledger", "at least one step and one row in inputs", got)
         return Layers(model, inputs, initial)
     expect(shape[0] > 0, "ledger", "at least one step in inputs", got)
-    if isinstance(model, tuple(_CELLS)):
+    if isinstance(model, (RNNCell, LSTMCell, GRUCell)):
         ranks = f"inputs of shape (T, B, {model.input_size}) or (T, {model.input_size})"
         ok = len(shape) in (2, 3) and shape[-1] == model.input_size and 0 not in shape
         expect(ok, "ledger", ranks, shape)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,8 +51,8 @@ class Ledger:
     #: at t, and its own next step.
     credit: Arrays
     #: λ[s, t] (T+1, T+1, B, S): the derivative of L_s by the state after step t as what comes later
-    #: sees it, all tensors side by side in the order of ``states``. λ[s, t−1] = λ[s, t] J_t. Without
-    #: layers upon each other, it is what ``credit`` holds.
+    #: sees it, all tensors side by side in the order of ``states``. λ[s, t−1] = λ[s, t] J_t. Where
+    #: no layers stand upon each other, it is what ``credit`` holds.
     carried: np.ndarray
     #: parameter → what its use at step t adds to ∂L/∂θ (T+1, *θ.shape): in the recurrence at t and
     #: in L_t; at t = 0 in making the initial state
@@ -153,8 +154,8 @@ class Ledger:
     def share(self, s: int, t: int) -> dict[str, np.ndarray]:
         """parameter → what L_s adds to ∂L/∂θ through its use at step t, shaped as θ.
 
-        0 for t > s. At t = s this includes what the loss itself does with the parameter, at t = 0 it
-        is what goes through the making of the initial state. Σ_s of it is ``shares[t]``. Raises
+        0 for t > s. At t = s this includes what the loss itself does with the parameter; at t = 0
+        it is what goes through the making of the initial state. Σ_s of it is ``shares[t]``. Raises
         ArgumentError unless 0 ≤ s, t ≤ T.
         """
         for time in (s, t):
@@ -192,6 +193,22 @@ class Ledger:
         from tinygrad_seq.bptt.ledger.latex import latex
 
         return latex(self, t)
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draw the credit as a heat map, the gradient's norm by lag, the spectra of the Jacobians
+        and the bias of truncation against k; → the figure. It is saved where a path is given."""
+        from tinygrad_seq.viz.ledger import plot_ledger
+
+        ks = range(1, self.steps + 1)
+        cuts = [self.truncated(1, k) for k in ks]
+        return plot_ledger(
+            credit={name: np.linalg.norm(c, axis=(2, 3)) for name, c in self.credit.items()},
+            singular_values=self.singular_values,
+            bound=self.bound,
+            norm_ratio=np.array([cut.norm_ratio for cut in cuts]),
+            cosine=np.array([cut.cosine for cut in cuts]),
+            path=path,
+        )
 
     def to_csv(self, path: str | Path) -> None:
         """Write every number to a CSV file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -57,8 +58,8 @@ def ledger(
       model, and of modules that a function ``loss`` or ``model`` refers to, are found without it.
 
     Nothing is changed: no ``.grad`` is written, and random streams and buffers are put back. Raises
-    ShapeError and ArgumentError for what does not fit, and GraphError where the shares do not sum to
-    the gradient.
+    ShapeError and ArgumentError for what does not fit, and GraphError where the shares do not sum
+    to the gradient.
     """
     expect(callable(loss), "ledger", "a function loss(h, t)", type(loss).__name__, ArgumentError)
     modules = _modules(model, loss)
@@ -96,9 +97,21 @@ def ledger(
 
 def _modules(model: Any, loss: Any) -> dict[str, Any]:
     """All modules that take part, under distinct names; the model's has none."""
-    found = modules_of(model)
-    for name, module in modules_of(loss).items():
-        found["loss" if name in found else name] = module
+    found = _named(model)
+    for name, module in _named(loss).items():
+        known = any(module is other for other in found.values())
+        if not known:
+            found[name if name not in found else f"loss.{name}".rstrip(".")] = module
+    return found
+
+
+def _named(fn: Any) -> dict[str, Any]:
+    """The modules that a function refers to, by the names it uses; "" is for what is one itself."""
+    found = modules_of(fn)
+    if set(found) == {""} and inspect.isfunction(fn):
+        closure = inspect.getclosurevars(fn)
+        names = {**closure.globals, **closure.nonlocals}
+        found = {next((n for n, v in names.items() if v is found[""]), ""): found[""]}
     return found
 
 

@@ -57,9 +57,8 @@ class Truncation:
 def surviving(steps: int, k1: int, k2: int) -> np.ndarray:
     """Which ∂L_s/∂(state at t) truncation keeps, (T+1, T+1) booleans at [s, t].
 
-    The loss of step s is differentiated together with those of its k1 steps, a + 1 … a + k1, through
-    the steps after w = max(0, a + k1 − k2); the state at w is held constant, unless it is the
-    initial one.
+    The losses of steps a + 1 … a + k1 are differentiated together, through the steps after
+    w = max(0, a + k1 − k2); the state at w is held constant, unless it is the initial one.
     """
     mask = np.zeros((steps + 1, steps + 1), bool)
     for s in range(1, steps + 1):
@@ -90,10 +89,18 @@ def _joined(gradient: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> float:
-    size = float(np.linalg.norm(whole))
-    return float(np.linalg.norm(part)) / size if size else float("nan")
+    largest = np.abs(whole).max(initial=0.0)
+    if not largest:
+        return float("nan")
+    return float(np.linalg.norm(part / largest) / np.linalg.norm(whole / largest))
 
 
 def _cosine(part: np.ndarray, whole: np.ndarray) -> float:
-    sizes = float(np.linalg.norm(part)) * float(np.linalg.norm(whole))
-    return float(np.vdot(part, whole)) / sizes if sizes else float("nan")
+    units = []
+    for g in (part, whole):
+        largest = np.abs(g).max(initial=0.0)
+        if not largest:
+            return float("nan")
+        g = g / largest  # squares of huge or tiny numbers would leave the range of floats
+        units.append(g / np.linalg.norm(g))
+    return float(np.clip(np.vdot(*units), -1, 1))
