@@ -1,22 +1,25 @@
-"""The recurrent layers' forward and backward pass against PyTorch's, on the CPU.
+"""The recurrent layers' forward and backward pass against PyTorch's and JAX's, on the CPU.
 
     PYTHONPATH=. python benchmarks/recurrent.py [--layers rnn lstm gru] [--threads 1 2]
                                                 [--rounds 9] [--clock wall|cpu] [--json FILE]
 
-Our fast kernels, our readable ones and PyTorch, each in a process of its own with as many threads
-as the others, taking turns. The figure to quote is the ratio of medians. PyTorch is left out where
-it is not installed. On a machine that is busy otherwise, --threads 1 --clock cpu gives the time
-that a process had a core for, which is steadier; with more threads it would count their waiting.
+Our fast kernels, our readable ones, PyTorch, and JAX (a compiled ``lax.scan``, the inputs projected
+before it), each in a process of its own with as many threads as the others, taking turns. The
+figure to quote is the ratio of medians. PyTorch and JAX are left out where they are not installed.
+On a machine that is busy otherwise, --threads 1 --clock cpu gives the time that a process had a
+core for, which is steadier; with more threads it would count their waiting.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -65,9 +68,68 @@ def theirs(options: argparse.Namespace) -> Callable[[], None]:
     return once
 
 
+def jaxs(options: argparse.Namespace) -> Callable[[], None]:
+    """One forward and backward pass in JAX, compiled as a whole.
+
+    JAX takes as many threads as there are cores to run on, so it is given no more cores than that.
+    """
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads[0]])
+    import jax
+    from jax import numpy as jnp
+
+    gates = {"rnn": 1, "lstm": 4, "gru": 3}[options.layers[0]]
+    width, bound = options.hidden, options.hidden**-0.5
+    keys = iter(jax.random.split(jax.random.PRNGKey(0), 6))
+
+    def drawn(*shape: int) -> Any:
+        return jax.random.uniform(next(keys), shape, minval=-bound, maxval=bound)
+
+    # inputs on the left, so no matrix is transposed in the loop
+    weights = (drawn(options.input, gates * width), drawn(width, gates * width),
+               drawn(gates * width), drawn(gates * width))  # fmt: skip
+    x = jax.random.normal(next(keys), (options.steps, options.batch, options.input))
+    start = jnp.zeros((options.batch, width))
+
+    def loss(weights: Any) -> Any:
+        """The sum of all outputs: its gradient by them is 1, as for the others."""
+        w_ih, w_hh, b_ih, b_hh = weights
+        step = STEPS[options.layers[0]]
+        state = (start, start) if options.layers[0] == "lstm" else start
+        return jax.lax.scan(lambda s, a: step(jax, s, a, w_hh, b_hh), state, x @ w_ih + b_ih)[
+            1
+        ].sum()
+
+    run = jax.jit(jax.value_and_grad(loss))
+    return lambda: jax.block_until_ready(run(weights))
+
+
+def _rnn(jax: Any, h: Any, a: Any, w: Any, b: Any) -> tuple[Any, Any]:
+    h = jax.numpy.tanh(a + h @ w + b)
+    return h, h
+
+
+def _lstm(jax: Any, state: Any, a: Any, w: Any, b: Any) -> tuple[Any, Any]:
+    h, c = state
+    i, f, g, o = jax.numpy.split(a + h @ w + b, 4, axis=-1)
+    sigmoid = jax.nn.sigmoid
+    c = sigmoid(f) * c + sigmoid(i) * jax.numpy.tanh(g)
+    h = sigmoid(o) * jax.numpy.tanh(c)
+    return (h, c), h
+
+
+def _gru(jax: Any, h: Any, a: Any, w: Any, b: Any) -> tuple[Any, Any]:
+    (ar, az, an), (hr, hz, hn) = (jax.numpy.split(v, 3, axis=-1) for v in (a, h @ w + b))
+    r, z = jax.nn.sigmoid(ar + hr), jax.nn.sigmoid(az + hz)
+    h = (1 - z) * jax.numpy.tanh(an + r * hn) + z * h
+    return h, h
+
+
+STEPS = {"rnn": _rnn, "lstm": _lstm, "gru": _gru}
+
+
 def contest(layer: str, threads: int, options: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each contestant; ratios are against PyTorch where it is there."""
-    names = ["numpy", "reference", *(["torch"] if find_spec("torch") else [])]
+    names = ["numpy", "reference", *(rival for rival in ("jax", "torch") if find_spec(rival))]
     shared = [f"--layers={layer}", f"--threads={threads}", f"--clock={options.clock}"]
     shared += [f"--{size}={getattr(options, size)}" for size in SIZES]
     commands = {name: [sys.executable, __file__, "--worker", name, *shared] for name in names}
@@ -89,9 +151,9 @@ def main() -> None:
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        foreign, readable = options.worker == "torch", options.worker == "reference"
-        once = theirs(options) if foreign else ours(options, readable)
-        serve(once, clock=CLOCKS[options.clock])
+        rivals = {"torch": theirs, "jax": jaxs}
+        mine = partial(ours, readable=options.worker == "reference")
+        serve(rivals.get(options.worker, mine)(options), clock=CLOCKS[options.clock])
     else:
         report(options)
 
