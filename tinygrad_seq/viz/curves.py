@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_seq.errors import DataError, MissingDependencyError
+from tinygrad_seq.errors import DataError
+from tinygrad_seq.viz.canvas import new_figure
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; line styles differ as well.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
@@ -48,16 +49,8 @@ def plot_curves(curves: Curves, path: str | Path) -> None:
     """
     if len(curves.steps) == 0:
         raise DataError("plot_curves: there are no training steps to draw")
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            "plots need matplotlib: pip install 'tinygrad-seq[plot]'"
-        ) from error
     heights = (5, 2, 2) if curves.shares else (5, 2)
-    figure = Figure(figsize=(8, 2 + 0.65 * sum(heights)), layout="constrained")
-    FigureCanvasAgg(figure)  # draws without a display
+    figure = new_figure(8, 2 + 0.65 * sum(heights))
     upper, *between, lower = figure.subplots(len(heights), sharex=True, height_ratios=heights)
     _draw_losses(upper, curves)
     for axes in between:
