@@ -11,6 +11,7 @@ from tinygrad_seq.train.log import read_log
 from tinygrad_seq.train.loop import look
 from tinygrad_seq.train.tasks import CharTask
 
+TRANSFORMER = {"model": "transformer", "heads": 2, "layers": 2, "hidden": 8, "embedding": None}
 TIMING = {"seconds", "started", *(f"{task.items[0]}_per_second" for task in TASKS.values())}
 
 
@@ -58,6 +59,9 @@ def untimed(folder):
         ("translate-dates", {"dropout": 0.2, "teacher_forcing": 0.5}),
         ("translate-dates", {"attention": "additive", "input_feeding": True}),
         ("translate-dates", {"device": "strict"}),
+        ("translate-dates", {"teacher_forcing": 0.3, "schedule": "inverse-sigmoid"}),
+        ("translate-dates", {**TRANSFORMER, "dropout": 0.2}),
+        ("seq2seq", {**TRANSFORMER, "device": "strict"}),
         ("seq2seq", {"model": "lstm"}),
         ("gpt", {"dropout": 0.2}),
         ("gpt", {"device": "strict"}),

@@ -7,12 +7,14 @@ from typing import Any
 
 from tinygrad_seq.data import Vocabulary
 from tinygrad_seq.errors import StateError, expect
+from tinygrad_seq.models import ViT
 from tinygrad_seq.train.config import TrainConfig
 from tinygrad_seq.train.run import saved_task
 from tinygrad_seq.train.task import Task
-from tinygrad_seq.train.tasks import TASKS
+from tinygrad_seq.train.tasks import TASKS, Patches
 from tinygrad_seq.train.tasks.text import TextTask
-from tinygrad_seq.train.tasks.translation import Translation, TranslationConfig
+from tinygrad_seq.train.tasks.translation import Translation
+from tinygrad_seq.train.tasks.translation_config import TranslationConfig
 from tinygrad_seq.train.translator import Languages, Translator
 
 
@@ -21,7 +23,7 @@ def saved_model(saved: dict[str, Any], device: str = "cpu") -> tuple[Any, Vocabu
 
     Raises StateError for that of a task whose model does not write text.
     """
-    task, config = _expect_task(saved, "sample", TextTask, "whose model writes text")
+    task, config = expect_task(saved, "sample", TextTask, "whose model writes text")
     assert issubclass(task, TextTask)
     vocabulary = Vocabulary(saved["extra"]["vocabulary"])
     model = task.model_of(replace(config, device=device), vocabulary)
@@ -34,7 +36,7 @@ def saved_translator(saved: dict[str, Any], op: str, device: str = "cpu") -> Tra
 
     Raises StateError for that of a task whose model does not translate.
     """
-    _, config = _expect_task(saved, op, Translation, "whose model translates")
+    _, config = expect_task(saved, op, Translation, "whose model translates")
     assert isinstance(config, TranslationConfig)
     languages = Languages.from_dict(saved["extra"])
     model = replace(config, device=device).new_model(languages)
@@ -43,10 +45,26 @@ def saved_translator(saved: dict[str, Any], op: str, device: str = "cpu") -> Tra
     return Translator(model, languages)
 
 
-def _expect_task(
+def saved_digits(saved: dict[str, Any], op: str, device: str = "cpu") -> tuple[Patches, ViT]:
+    """The task of reading digits as patches with its images, and the model in a checkpoint.
+
+    Raises StateError for that of another task, DataError where the images cannot be had.
+    """
+    _, config = expect_task(saved, op, Patches, "whose model reads patches")
+    task = Patches(replace(config, device=device))
+    model = task.new_model()
+    model.load_state_dict(saved["model"])
+    model.eval()
+    return task, model
+
+
+def expect_task(
     saved: dict[str, Any], op: str, kind: Any, what: str
 ) -> tuple[type[Task], TrainConfig]:
-    """Class and configuration of the task in a checkpoint, if it is one of a kind."""
+    """Class and configuration of the task in a checkpoint.
+
+    Raises StateError, for the command ``op``, unless it is one of a kind, ``what`` says which.
+    """
     name, config = saved_task(saved)
     known = " or ".join(name for name, task in TASKS.items() if issubclass(task, kind))
     ok = issubclass(TASKS[name], kind)

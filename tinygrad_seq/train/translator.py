@@ -13,6 +13,7 @@ from tinygrad_seq.data import SPECIAL, SymbolVocabulary, bucketed, pad
 from tinygrad_seq.errors import ArgumentError, OutOfRangeError, expect
 from tinygrad_seq.models import Seq2Seq, TransformerSeq2Seq
 from tinygrad_seq.models.seq2seq import Answers
+from tinygrad_seq.train.which import MEAN, Which
 
 BATCH = 500
 UNKNOWN = "�"
@@ -90,22 +91,40 @@ class Translator:
                 said[i] = self.languages.decode(column)
         return said
 
-    def look(self, text: str) -> tuple[str, np.ndarray]:
+    def look(self, text: str, which: Which = MEAN) -> tuple[str, np.ndarray]:
         """What the model says to a text, and where it looks at each character of it, (S, T).
 
-        Raises ArgumentError for an empty text, for one that the model has no answer to, and for a
-        model without attention.
+        Raises ArgumentError for an empty text, for one that the model has no answer to, for a model
+        without attention, and for a layer or head of one that has neither.
         """
         expect(text, "attend", "a text of one character or more", "none", ArgumentError)
-        answer = self._ask([self.languages.encode(text)], return_weights=True)
-        expected = "a model with attention (--attention when it was trained)"
-        expect(answer.weights is not None, "attend", expected, "one without", ArgumentError)
-        assert answer.weights is not None
+        tokens = self.languages.encode(text)
+        if isinstance(self.model, TransformerSeq2Seq):
+            answer = self._ask([tokens])
+            both = (tensor(x, device=self._device) for x in (tokens[:, None], answer.tokens))
+            weights = which.of(self.model.attention_maps(*both)[:, 0])
+        else:
+            self._expect_one_map(which)
+            answer = self._ask([tokens], return_weights=True)
+            assert answer.weights is not None
+            weights = answer.weights[0]
         said = self.languages.decode(answer.tokens[:, 0])
         expect(said, "attend", "a text that the model says something to", repr(text), ArgumentError)
-        return said, answer.weights[0, : len(said)]
+        return said, weights[: len(said)]
+
+    def _expect_one_map(self, which: Which) -> None:
+        assert isinstance(self.model, Seq2Seq)
+        expected = "a model with attention (--attention when it was trained)"
+        has = self.model.decoder.attention is not None
+        expect(has, "attend", expected, "one without", ArgumentError)
+        expected = "a Transformer to choose a layer or a head of"
+        expect(which == MEAN, "attend", expected, "a recurrent model", ArgumentError)
+
+    @property
+    def _device(self) -> Any:
+        return next(self.model.parameters()).device
 
     def _ask(self, tokens: list[np.ndarray], **how: Any) -> Answers:
         source, lengths = pad(tokens)
-        placed = tensor(source, device=next(self.model.parameters()).device)
+        placed = tensor(source, device=self._device)
         return self.model.generate(placed, lengths, length=self.languages.longest, **how)

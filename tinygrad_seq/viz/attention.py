@@ -7,52 +7,49 @@ right.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinygrad_seq.errors import DataError, MissingDependencyError, expect
+from tinygrad_seq.errors import DataError, expect
+from tinygrad_seq.viz.canvas import new_figure
+from tinygrad_seq.viz.characters import sign, width
 
 SHADES = " ░▒▓█"
-_SIGNS = {" ": "␣", "\n": "↵", "\t": "⇥", "": "∅"}
 
 
 def plot_attention(
-    weights: Any, source: Sequence[str], target: Sequence[str], path: str | Path, title: str = ""
+    weights: Any,
+    source: Sequence[str],
+    target: Sequence[str],
+    path: str | Path,
+    title: str = "",
+    axes: tuple[str, str] = ("read", "said"),
 ) -> None:
     """Draw a map in shades of blue; the suffix of ``path`` says in which format.
 
     weights (S, T): numbers ≥ 0, an array or nested lists; source: T labels, target: S labels; a
-    text is as many labels as it has characters. Raises DataError if they do not fit, and
-    MissingDependencyError without matplotlib.
+    text is as many labels as it has characters. axes: what source and target are. Raises DataError
+    if they do not fit, and MissingDependencyError without matplotlib.
     """
     shares = _checked(weights, source, target)
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            "plots need matplotlib: pip install 'tinygrad-seq[plot]'"
-        ) from error
     rows, columns = shares.shape
-    figure = Figure(figsize=(3 + 0.3 * columns, 2 + 0.3 * rows), layout="constrained")
-    FigureCanvasAgg(figure)  # draws without a display
-    axes = figure.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, aspect="equal")
+    figure = new_figure(3 + 0.3 * columns, 2 + 0.3 * rows)
+    plot = figure.subplots()
+    image = plot.imshow(shares, cmap="Blues", vmin=0, aspect="equal")
     upright = max(map(len, source)) == 1
-    axes.set_xticks(range(columns), list(map(_sign, source)), rotation=0 if upright else 90)
-    axes.set_yticks(range(rows), list(map(_sign, target)))
-    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+    plot.set_xticks(range(columns), list(map(sign, source)), rotation=0 if upright else 90)
+    plot.set_yticks(range(rows), list(map(sign, target)))
+    for label in (*plot.get_xticklabels(), *plot.get_yticklabels()):
         label.set(fontfamily="monospace", parse_math=False)  # a dollar is a dollar
-    axes.tick_params(length=0, labelsize="large")
-    axes.set_xlabel("read", fontsize="large")
-    axes.set_ylabel("said", fontsize="large")
+    plot.tick_params(length=0, labelsize="large")
+    plot.set_xlabel(axes[0], fontsize="large")
+    plot.set_ylabel(axes[1], fontsize="large")
     if title:
-        axes.set_title(title, parse_math=False)
-    figure.colorbar(image, ax=axes, label="attention weight", shrink=0.9)
+        plot.set_title(title, parse_math=False)
+    figure.colorbar(image, ax=plot, label="attention weight", shrink=0.9)
     figure.savefig(path, dpi=120)
 
 
@@ -68,13 +65,13 @@ def attention_blocks(weights: Any, source: Sequence[str], target: Sequence[str])
     """
     shares = _checked(weights, source, target)
     levels = np.rint(shares / max(shares.max(), 1e-300) * (len(SHADES) - 1)).astype(int)
-    above, left = list(map(_sign, source)), list(map(_sign, target))
+    above, left = list(map(sign, source)), list(map(sign, target))
     gap = "" if max(map(len, source)) == 1 else " "
-    margin = max(map(_width, left))
+    margin = max(map(width, left))
     lines = [" " * margin + " " + gap.join(above)]
     for label, row in zip(left, levels, strict=True):
-        blocks = gap.join(SHADES[level] * _width(a) for level, a in zip(row, above, strict=True))
-        lines.append(f"{' ' * (margin - _width(label))}{label} {blocks}".rstrip())
+        blocks = gap.join(SHADES[level] * width(a) for level, a in zip(row, above, strict=True))
+        lines.append(f"{' ' * (margin - width(label))}{label} {blocks}".rstrip())
     return "\n".join(lines)
 
 
@@ -88,16 +85,3 @@ def _checked(weights: Any, source: Sequence[str], target: Sequence[str]) -> np.n
     got = f"{shares.min()} … {shares.max()}"
     expect(ok, "attention map", "finite weights ≥ 0", got, DataError)
     return shares
-
-
-def _sign(label: str) -> str:
-    """What a label looks like: white space and what cannot be printed get a sign."""
-    if label in _SIGNS:
-        return _SIGNS[label]
-    return "".join(_SIGNS.get(c, "·") if not c.isprintable() else c for c in label)
-
-
-def _width(label: str) -> int:
-    """How many columns of a terminal a label takes: wide characters two, combining marks none."""
-    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
-               for c in label)  # fmt: skip

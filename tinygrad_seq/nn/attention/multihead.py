@@ -179,19 +179,19 @@ class MultiheadAttention(Watchable):
         """→ output, and if wanted the weights of each head (B, H, L, S)."""
         heads = self._project(query, key, value, cache)
         padding, scores, causal = masks
-        wanted = wanted or self.seen is not None
+        openly = wanted or self.seen is not None
         # The op's own way needs no mask, but puts the first query beside the first key.
-        simple = causal and not (wanted or heads.past or self._extra_keys)
+        simple = causal and not (openly or heads.past or self._extra_keys)
         mask = self._mask(heads, padding, scores, causal and not simple)
         q, k, v = self._with_extra_keys(heads)
         drop = dropout_mask(self.dropout, (*q.shape[:3], k.shape[2]), q, self.training)
         weights = None
-        if wanted:
+        if openly:
             out, weights = open_attention(q, k, v, mask, drop)
+            if self.seen is not None:
+                self.seen.append(weights)
         else:
             out = ops.attention(q, k, v, mask, drop, simple)
-        if self.seen is not None:
-            self.seen.append(weights)
         order = (0, 2, 1, 3) if self.batch_first else (2, 0, 1, 3)
         side_by_side = ops.reshape(ops.transpose(out, order), query.shape)
         return self.out_proj(side_by_side), weights

@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_seq import ops
 from tinygrad_seq.autograd import Tensor
 from tinygrad_seq.data import bucketed, mnist
+from tinygrad_seq.errors import OutOfRangeError, expect
 from tinygrad_seq.models import RowClassifier
 from tinygrad_seq.nn import Module
 from tinygrad_seq.train.batches import VALIDATION, Epochs, stream
@@ -73,8 +74,18 @@ class Digits(Task):
         return self._placed(*self._train, self._kept[self._epochs.at(step)])
 
     def _placed(self, images: np.ndarray, labels: np.ndarray, at: Any) -> tuple[Tensor, Tensor]:
-        pixels = images[at].astype(np.float32) / np.float32(255)
-        return self.place(pixels), self.place(labels[at])
+        return self.pixels(images[at]), self.place(labels[at])
+
+    def pixels(self, images: np.ndarray) -> Tensor:
+        """Images (N, H, W) of bytes, as models read them: floats from 0 to 1."""
+        return self.place(images.astype(np.float32) / np.float32(255))
+
+    def test_image(self, number: int) -> tuple[np.ndarray, int]:
+        """Image 0, 1, … of the test set (H, W) and its digit. OutOfRangeError if there is none."""
+        images, labels = self._test
+        expected = f"a number from 0 to {len(images) - 1}"
+        expect(0 <= number < len(images), "image", expected, number, OutOfRangeError)
+        return images[number], int(labels[number])
 
     def loss(self, model: Any, images: Tensor, labels: Tensor) -> Tensor:
         return ops.cross_entropy(model(images), labels)
