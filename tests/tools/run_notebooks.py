@@ -63,7 +63,9 @@ def run_all(paths: list[Path]) -> str:
 
 def main(folder: str) -> int:
     """Say how it went; → the exit status."""
-    paths = sorted(p for p in Path(folder).glob("**/*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+    paths = sorted(
+        p for p in Path(folder).glob("**/*.ipynb") if ".ipynb_checkpoints" not in p.parts
+    )
     if not paths:
         print("no notebooks yet")
         return 0
