@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tinygrad_seq.backend import Generator
-from tinygrad_seq.errors import ArgumentError, GradcheckError, expect
+from tinygrad_seq.errors import ArgumentError, expect
 from tinygrad_seq.gradcheck.audit import Fault, gradient_faults, unsteady_values
-from tinygrad_seq.gradcheck.compare import Block, Tolerance, closer_look, first_look
-from tinygrad_seq.gradcheck.complex_step import complex_look, expect_analytic
-from tinygrad_seq.gradcheck.report import Entry, Report
-from tinygrad_seq.gradcheck.subject import Subject, Variable, coarsest
+from tinygrad_seq.gradcheck.compare import Block
+from tinygrad_seq.gradcheck.complex_step import expect_analytic
+from tinygrad_seq.gradcheck.examine import Options, coarsest_dtype, look, tolerance_for, views_of
+from tinygrad_seq.gradcheck.report import Comparison, Entry, Report
+from tinygrad_seq.gradcheck.single import call_of, of_entry
+from tinygrad_seq.gradcheck.subject import Subject, Variable
 from tinygrad_seq.gradcheck.verdict import VERDICTS
-from tinygrad_seq.gradcheck.views import fast_views, full_views
-
-# (eps, atol, rtol) by the size of the coarsest input's dtype.
-_DEFAULTS = {8: (1e-6, 1e-7, 1e-5), 4: (5e-3, 1e-3, 1e-2), 2: (2e-2, 5e-2, 1e-1)}
-_COMPLEX = (1e-6, 1e-13, 1e-12)
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to check; see ``gradcheck``."""
-
-    tol: Tolerance
-    fast: bool
-    complex_step: bool
-    seed: int
-    directions: int
-    steady: float
-    create_graph: bool
 
 
 def gradcheck(
@@ -94,11 +78,15 @@ def gradcheck(
     expect(subject.variables, "gradcheck", "an input that is floating", "none", ArgumentError)
     with np.errstate(all="ignore"):  # what leaves the domain is said by the verdict
         centre = subject.first_run()
-        dtype = _coarsest(subject, precision)
-        tol = _tolerance(dtype, complex_step, eps, atol, rtol)
+        dtype = coarsest_dtype(subject, precision)
+        tol = tolerance_for(dtype, eps, atol, rtol, complex_step)
         steady = 4096 * tol.epsilon if nondet_tol is None else nondet_tol
-        options = Options(tol, fast, complex_step, seed, directions, steady, create_graph)
-        faults, entries = _examine(subject, centre, options)
+        options = Options(tol, fast, complex_step, seed, directions)
+        faults = _faults(subject, centre, options, steady, create_graph)
+        # differences of a function that gives other values each time mean nothing
+        steadily = all(verdict != "nondeterministic" for verdict, _ in faults)
+        entries, tables = _examine(subject, centre, options) if steadily else ([], [])
+    subject.keep()
     mode = "fast" if fast else "full"
     report = Report(
         entries=tuple(entries),
@@ -111,65 +99,35 @@ def gradcheck(
         allow=tuple(allow),
         faults=tuple(faults),
         what=name,
+        comparisons=tuple(tables),
+        call=call_of(fn, promote=promote, params=params, precision=precision),
+        source=partial(of_entry, subject, centre, options),
     )
-    if raise_exception and not report:
-        raise GradcheckError(str(report), report)
-    return report
+    return report.demanded() if raise_exception else report
 
 
-def _coarsest(subject: Subject, precision: Any) -> np.dtype[Any]:
-    """The least precise dtype that inputs, outputs and the caller tell of."""
-    dtypes = [*(v.value.dtype for v in subject.variables), *subject.dtypes]
-    dtypes += [] if precision is None else [np.dtype(precision)]
-    return coarsest(dtypes)
-
-
-def _tolerance(
-    dtype: np.dtype[Any],
-    complex_step: bool,
-    eps: float | None,
-    atol: float | None,
-    rtol: float | None,
-) -> Tolerance:
-    """What was asked for, and for the rest what suits the dtype."""
-    fits = not complex_step or dtype == np.float64
-    expect(fits, "gradcheck", "float64 for complex_step", dtype, ArgumentError)
-    chosen = _COMPLEX if complex_step else _DEFAULTS[min(dtype.itemsize, 8)]
-    eps = chosen[0] if eps is None else eps
-    atol = chosen[1] if atol is None else atol
-    rtol = chosen[2] if rtol is None else rtol
-    ok = 0 < eps < 0.03 and atol >= 0 and rtol >= 0
-    got = f"{eps}, {atol}, {rtol}"
-    expect(ok, "gradcheck", "0 < eps < 0.03, atol ≥ 0, rtol ≥ 0", got, ArgumentError)
-    return Tolerance(eps, atol, rtol, float(np.finfo(dtype).eps))
+def _faults(
+    subject: Subject, centre: np.ndarray, options: Options, steady: float, create_graph: bool
+) -> list[Fault]:
+    """What is wrong as a whole, before any derivative is compared."""
+    return unsteady_values(subject, centre, steady) or gradient_faults(
+        subject, options.seed, steady, options.tol.rtol, create_graph
+    )
 
 
 def _examine(
     subject: Subject, centre: np.ndarray, options: Options
-) -> tuple[list[Fault], list[Entry]]:
-    tol = options.tol
-    faults = unsteady_values(subject, centre, options.steady)
-    faults = faults or gradient_faults(
-        subject, options.seed, options.steady, tol.rtol, options.create_graph
-    )
-    if any(verdict == "nondeterministic" for verdict, _ in faults):
-        return faults, []  # differences of such a function mean nothing
+) -> tuple[list[Entry], list[Comparison]]:
     if options.complex_step:
-        expect_analytic(subject, centre, tol.epsilon)
-    if options.fast:
-        views = fast_views(subject, centre, tol.epsilon, options.seed, options.directions)
-        tol = Tolerance(tol.eps, tol.atol + tol.rtol, 0.0, tol.epsilon)
-    else:
-        views = full_views(subject, centre, tol.epsilon)
-    entries: list[Entry] = []
+        expect_analytic(subject, centre, options.tol.epsilon)
+    entries, tables = [], []
+    views = views_of(subject, centre, options)
     for variable, view in zip(subject.variables, views, strict=True):
-        if options.complex_step:
-            blocks = complex_look(view, tol)
-        else:
-            blocks = first_look(view, tol)
-            closer_look(blocks, view, tol)
-        entries += [_entry(subject, o, variable, block, options) for o, block in enumerate(blocks)]
-    return faults, entries
+        for o, block in enumerate(look(view, options)):
+            entries.append(_entry(subject, o, variable, block, options))
+            names = (subject.names[o], variable.name)
+            tables.append(Comparison(*names, block.analytic, block.numeric, block.tolerance))
+    return entries, tables
 
 
 def _entry(subject: Subject, o: int, variable: Variable, block: Block, options: Options) -> Entry:

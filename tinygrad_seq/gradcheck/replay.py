@@ -28,10 +28,14 @@ class Replay:
 
     @contextmanager
     def run(self) -> Iterator[None]:
-        """One run: the state is put back before it and after it."""
-        self._restore()
+        """One run from the state of the first. Afterwards all is as it was before this run, which
+        may be long after the first: a report is looked at when training has gone on."""
+        streams = [(g, g.get_state()) for g, _ in self._states]
+        buffers = [(b, b.data) for b, _ in self._buffers]
+        for generator, state in self._states:
+            generator.set_state(state)
         for buffer, array in self._buffers:
-            buffer.data = array.copy()  # to be written to, and to stay so for the backward pass
+            buffer.data = array.copy()  # to be written to
         made: list[Array] = []
         known = self._detached
 
@@ -46,7 +50,10 @@ class Replay:
             with switched("detach_replay", detach):
                 yield
         finally:
-            self._restore()
+            for generator, state in streams:
+                generator.set_state(state)
+            for buffer, array in buffers:
+                buffer.data = array
         if known is None:
             self._detached = made
         elif len(made) != len(known):
@@ -54,12 +61,6 @@ class Replay:
                 f"gradcheck: expected {len(known)} calls of detach(), as in the first run, got "
                 f"{len(made)}; the function must take the same path whatever its inputs"
             )
-
-    def _restore(self) -> None:
-        for generator, state in self._states:
-            generator.set_state(state)
-        for buffer, array in self._buffers:
-            buffer.data = array
 
     @staticmethod
     def _expect_same(known: list[Array], made: list[Array]) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from tinygrad_seq.errors import ArgumentError, GradcheckError, expect
+from tinygrad_seq.gradcheck.sweep import Derivative, Histogram, Sweep, histogram
 from tinygrad_seq.gradcheck.verdict import VERDICTS
 
 Index = tuple[int, ...]
@@ -80,8 +83,26 @@ def _at(name: str, index: Index | None) -> str:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Every derivative of one output by one input: a row for each element of the output, a column
+    for each of the input; in fast mode one row, and a column for each direction."""
+
+    output: str
+    input: str
+    analytic: np.ndarray
+    numeric: np.ndarray
+    tolerance: np.ndarray
+
+
+@dataclass(frozen=True)
 class Report:
-    """The outcome of a gradient check. True if it passed; ``print`` shows all one needs."""
+    """The outcome of a gradient check. True if it passed; ``print`` shows all one needs.
+
+    ``entries`` hold the worst derivative of each output by each input, ``comparisons`` all of them
+    as arrays. ``sweep`` looks at one of them at every step size, ``histogram`` counts the errors of
+    all, ``explain`` puts both below the report, and ``reproduction`` is the Python call that gives
+    one derivative again. They run the function once more, as it was when it was checked.
+    """
 
     entries: tuple[Entry, ...]
     mode: str
@@ -94,6 +115,15 @@ class Report:
     #: faults that no single derivative shows
     faults: tuple[tuple[str, str], ...] = ()
     what: str = "gradcheck"
+    comparisons: tuple[Comparison, ...] = field(default=(), compare=False, repr=False)
+    #: how the call that reproduces a derivative begins and ends
+    call: tuple[str, str] = field(
+        default=("tg.gradcheck.derivative(fn, inputs", ")"), compare=False, repr=False
+    )
+    #: (number of an entry, entry) → its derivative, to be looked at more closely
+    source: Callable[[int, Entry], Derivative] | None = field(
+        default=None, compare=False, repr=False
+    )
     _width: int = field(default=80, repr=False)
 
     @property
@@ -119,6 +149,69 @@ class Report:
         """The largest error found, as a share of the derivative if it is wrong, and of the largest
         derivative of its output by its input if it passed (the small ones are full of noise)."""
         return max((_size_of_error(e) for e in self.entries), default=0.0)
+
+    def demanded(self) -> Report:
+        """This report if it passed. Otherwise raise GradcheckError with it."""
+        if not self:
+            raise GradcheckError(str(self), self)
+        return self
+
+    def derivative(self, entry: Entry | None = None) -> Derivative:
+        """The derivative that ``entry`` shows (default: the worst), to be evaluated at any step.
+
+        Raises ArgumentError if there is none: nothing was compared.
+        """
+        chosen = self.worst if entry is None else entry
+        numbers = [i for i, e in enumerate(self.entries) if e is chosen and e.checked]
+        expect(numbers and self.source, "derivative", "an entry of the report with a derivative",
+               chosen, ArgumentError)  # fmt: skip
+        assert self.source is not None
+        assert chosen is not None
+        return self.source(numbers[0], chosen)
+
+    def sweep(self, entry: Entry | None = None) -> Sweep:
+        """Error against step size, and the Taylor remainder; see ``derivative``."""
+        return self.derivative(entry).sweep()
+
+    def histogram(self, unit: str = "relative") -> Histogram:
+        """The errors of all derivatives, by decades.
+
+        ``unit``: "relative" to the largest derivative of the same output by the same input, in
+        "tolerance"s, or in "ULP", units of the numeric value's last place (of the dtype that was
+        checked).
+        """
+        expect(unit in _UNITS, "histogram", f"one of {', '.join(_UNITS)}", unit, ArgumentError)
+        with np.errstate(all="ignore"):
+            parts = [np.ravel(_errors(c, unit, self.dtype)) for c in self.comparisons]
+        return histogram(np.concatenate([np.zeros(0), *parts]), _UNITS[unit])
+
+    def reproduction(self, entry: Entry | None = None) -> str:
+        """A line of Python that gives the derivative of ``entry`` (default: the worst) again, where
+        the function and its inputs have these names."""
+        e = self.worst if entry is None else entry
+        expect(e is not None, "reproduction", "a report with entries", "none", ArgumentError)
+        assert e is not None
+        start, end = self.call
+        i = next((i for i, other in enumerate(self.entries) if other is e), 0)
+        outputs = len(dict.fromkeys(other.output for other in self.entries)) or 1
+        options = "" if not self.seed and e.direction is None else f", seed={self.seed}"
+        options += "" if e.direction is None else f", direction={e.direction}"
+        options += f", step={e.step:.3g}"
+        k, o = divmod(i, outputs)
+        names = [n if len(n) < 50 else str(i) for n, i in ((e.output, o), (e.input, k))]
+        indices = [_compact(e.at_output), _compact(e.at_input)]
+        places = (f'"{n}{index}"' for n, index in zip(names, indices, strict=True))
+        return f"{start}, {', '.join(places)}{options}{end}"
+
+    def explain(self) -> str:
+        """The report with the worst derivative at every step, and a histogram of all errors."""
+        parts = [str(self)]
+        worst = self.worst
+        if worst is not None and worst.checked and self.source is not None:
+            parts += [str(self.sweep()), str(self.histogram())]
+            if worst.verdict == "pass":
+                parts.append(f"again: {self.reproduction()}")
+        return "\n\n".join(parts)
 
     def __str__(self) -> str:
         total = sum(e.checked for e in self.entries)
@@ -152,13 +245,42 @@ class Report:
             f"    error      absolute {e.absolute:.2e}, relative {e.relative:.2e}, {e.ulp:.3g} ULP",
             f"    tolerance  {e.tolerance:.2e}  (rtol {self.rtol:g}, atol {self.atol:g})",
         ]
+        if e.verdict != "pass" and e.checked and self.source is not None:
+            sweep = self.sweep(e)
+            lines += [f"    remainder  {sweep.verdict()}", *(f"    {r}" for r in sweep.table())]
         along = "" if e.direction is None else f", direction {e.direction}"
-        return [*lines, f"    reproduce  seed {self.seed}{along}, step {e.step:.3g}, "
-                f"eps {self.eps:g}"]  # fmt: skip
+        lines.append(f"    reproduce  seed {self.seed}{along}, step {e.step:.3g}, eps {self.eps:g}")
+        if e.verdict != "pass":
+            lines += textwrap.wrap(self.reproduction(e), self._width, initial_indent="    ",
+                                   subsequent_indent="      ", break_on_hyphens=False)  # fmt: skip
+        return lines
 
     def _wrap(self, text: str, indent: str = "") -> list[str]:
         return textwrap.wrap(text, self._width, initial_indent=indent,
                              subsequent_indent=indent + "  ")  # fmt: skip
+
+
+def _compact(index: Index | None) -> str:
+    return f"[{','.join(map(str, index))}]" if index else ""
+
+
+_UNITS = {
+    "relative": "as shares of the largest derivative",
+    "tolerance": "in tolerances",
+    "ULP": "in units in the last place",
+}
+
+
+def _errors(c: Comparison, unit: str, dtype: str) -> np.ndarray:
+    """The errors of one block in ``unit``."""
+    off = np.where(c.analytic == c.numeric, 0.0, np.abs(c.analytic - c.numeric))
+    if unit == "tolerance":
+        return np.asarray(np.where(off == 0, 0.0, off / c.tolerance))
+    if unit == "ULP":
+        last = np.spacing(np.abs(c.numeric).astype(dtype)).astype(np.float64)
+        return np.asarray(off / last)
+    largest = np.abs(c.numeric[np.isfinite(c.numeric)]).max(initial=0.0)
+    return np.asarray(off / largest if largest else off)
 
 
 def _size_of_error(entry: Entry) -> float:

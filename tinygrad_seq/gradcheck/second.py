@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tinygrad_seq.errors import expect
 from tinygrad_seq.gradcheck.check import gradcheck
 from tinygrad_seq.gradcheck.references import argument_names, with_arguments
 from tinygrad_seq.gradcheck.report import Report
+from tinygrad_seq.gradcheck.single import call_of
 from tinygrad_seq.gradcheck.subject import Subject, coarsest, floating
 
 
@@ -33,15 +35,25 @@ def gradgradcheck(
     parameters are second derivatives of ``fn``, those by v are the gradient again, now by way of
     ``create_graph``. The options are those of ``gradcheck``.
     """
+    gradient, args, precision = doubled(fn, inputs, grad_outputs, seed, params, promote)
+    given = {"create_graph": False, "name": "gradgradcheck", "precision": precision, **options}
+    given |= {"seed": seed, "params": params, "promote": promote, "raise_exception": False}
+    report = gradcheck(gradient, args, **given)
+    call = call_of(fn, order=2, grad_outputs=grad_outputs, params=params, promote=promote)
+    report = replace(report, call=call)
+    return report.demanded() if options.get("raise_exception", True) else report
+
+
+def doubled(
+    fn: Callable[..., Any], inputs: Any, grad_outputs: Any, seed: int, params: Any, promote: bool
+) -> tuple[Callable[..., Any], list[Any], np.dtype[Any]]:
+    """→ the map that is checked, its arguments (inputs and v), and how precise it is."""
     subject = Subject(fn, inputs, params, promote)
     subject.first_run()
     args = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
-    # With respect to v the function is as precise as its outputs, which need not show any more.
-    precision = coarsest(subject.dtypes)
-    given = {"create_graph": False, "name": "gradgradcheck", "precision": precision, **options}
-    gradient = _gradient(subject, len(args))
     vs = _weights(subject, grad_outputs, seed)
-    return gradcheck(gradient, [*args, *vs], seed=seed, params=params, promote=promote, **given)
+    # With respect to v the function is as precise as its outputs, which need not show any more.
+    return _gradient(subject, len(args)), [*args, *vs], coarsest(subject.dtypes)
 
 
 def _gradient(subject: Subject, count: int) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -40,6 +40,8 @@ class Variable:
     device: Device
     #: the argument it is passed as, or the parameter whose array it replaces
     place: int | Tensor
+    #: what is called with the gradient that arrives here and may change it
+    hooks: list[Callable[[Tensor], Tensor]] = field(default_factory=list)
 
     @property
     def scale(self) -> np.ndarray:
@@ -99,6 +101,11 @@ class Subject:
         expect(ok, "gradcheck", f"{name} to be finite", "NaN or infinity", ArgumentError)
         self.variables.append(Variable(name, host, _device_of(data), place))
 
+    def keep(self) -> None:
+        """Hold copies of the values, so that they stay when the caller's arrays change."""
+        for variable in self.variables:
+            variable.value = variable.value.copy()
+
     @property
     def point(self) -> list[np.ndarray]:
         """The values at which the function is checked."""
@@ -125,6 +132,8 @@ class Subject:
         try:
             for variable, value in zip(self.variables, point, strict=True):
                 leaf = Tensor(transfer(value, variable.device)).requires_grad_()
+                for hook in variable.hooks:
+                    leaf.register_hook(hook)
                 leaves.append(leaf)
                 if isinstance(variable.place, Tensor):
                     homes.append((variable.place, _become(variable.place, leaf)))

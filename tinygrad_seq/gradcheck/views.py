@@ -68,6 +68,17 @@ def _full_view(
     return View(analytic, again, line, subject.slices, sizes)
 
 
+def element(
+    subject: Subject, k: int, row: int, j: int, centre: np.ndarray, epsilon: float
+) -> tuple[float, Line]:
+    """∂output/∂input of one element of all outputs and one of variable k → (it, its line)."""
+    one_hot = np.eye(1, centre.size, row)[0]
+    found = pulled(subject, [one_hot[part] for part in subject.slices])
+    nothing = np.zeros((0, subject.variables[k].value.size))
+    line = _full_view(subject, k, nothing, centre, epsilon).line(j)
+    return float(host(found, subject.point)[k][j]), line
+
+
 def mover(subject: Subject, k: int, direction: np.ndarray) -> Callable[[complex], np.ndarray]:
     """t → all outputs with variable k moved by t·direction."""
     value = subject.variables[k].value
