@@ -1,5 +1,6 @@
 """Backpropagation through time over sequences too long to keep, and gradients that run forwards."""
 
+from tinygrad_seq.bptt.flow import gradient_flow
 from tinygrad_seq.bptt.influence import OnlineWindow, rtrl
 from tinygrad_seq.bptt.ledger import Ledger, Truncation, ledger
 from tinygrad_seq.bptt.rank_one import uoro
@@ -15,6 +16,7 @@ __all__ = [
     "Truncation",
     "Window",
     "detach_state",
+    "gradient_flow",
     "ledger",
     "rtrl",
     "unchain",
