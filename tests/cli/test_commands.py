@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
@@ -80,7 +81,8 @@ def test_train_lists_the_tasks_and_every_task_has_help(call, task):
     assert f"\n  {task} " in call("train", "--help")
     text = call("train", task, "--help")
     assert f"Usage: tinygrad-seq train {task}" in text
-    for name, value in TASKS[task].Config().as_dict().items():
+    # Where the default is None it depends on the others, and the help says what it is.
+    for name, value in {f.name: f.default for f in fields(TASKS[task].Config)}.items():
         assert f"\n  --{name.replace('_', '-')} " in text, name
         flag = f"{'' if value else 'no-'}{name.replace('_', '-')}"
         shown = flag if isinstance(value, bool) else value
@@ -247,6 +249,74 @@ def test_attend_draws_with_blocks_or_into_a_picture(call, translators, tmp_path,
     monkeypatch.chdir(tmp_path)
     picture = tmp_path / "map.png"
     assert call("attend", run, text, "--out", picture.name).startswith(f"{said}: ")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture(scope="module")
+def attentive(tmp_path_factory):
+    """Folders of runs of Transformers that translate, write and see."""
+    place = tmp_path_factory.mktemp("attentive")
+    (place / "text.txt").write_text(TEXT)
+    asked = {"translate-dates": ["--model=transformer", "--heads=2", "--layers=2", "--hidden=8"],
+             "gpt": [f"--text={place / 'text.txt'}"], "vit": []}  # fmt: skip
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        tasks.use(monkeypatch)
+        for name, more in asked.items():
+            tiny = [word for word in options(name) if not word.startswith("--embedding")]
+            assert main(["train", name, *tiny, *more, "--out", str(place / name)]) == 0
+    return place
+
+
+def test_a_transformer_translates_and_its_maps_are_drawn(call, attentive):
+    run = str(attentive / "translate-dates")
+    texts = [f"{day} may" for day in range(10, 20)]
+    answers = call("translate", run, *texts).splitlines()
+    assert call("translate", run, *texts, "--device", "strict").splitlines() == answers
+    assert set("".join(call("translate", run, *texts, "--beam", "3"))) <= set("0123456789-\n")
+    text, said = next((text, said) for text, said in zip(texts, answers, strict=True) if said)
+    drawn = {}
+    for which in ((), ("--layer", "1"), ("--layer", "2"), ("--layer", "2", "--head", "1")):
+        drawn[which] = call("attend", run, text, *which)
+        above, *rows = drawn[which].splitlines()
+        assert above == f"  {text.replace(' ', '␣')}"
+        assert "".join(row[0] for row in rows) == said
+    assert call("attend", run, text, "--device", "strict") == drawn[()]
+    assert len(set(drawn.values())) > 1
+
+
+def test_a_gpt_looks_back_in_a_text(call, attentive, tmp_path, monkeypatch):
+    run, text = str(attentive / "gpt"), "she sel"
+    above, *rows = call("attend", run, text).splitlines()
+    assert above == "  she␣sel"
+    assert "".join(row[0] for row in rows) == "she␣sel"
+    for place, row in enumerate(rows):
+        assert set(row[1:]) <= set(" ░▒▓█")
+        assert len(row) <= place + 3  # nothing of what is to come
+    assert rows[0] == "s █"  # there is but one to look at
+    found = [call("attend", run, text, "--layer", layer, "--head", head).count("█")
+             for layer in "12" for head in "12"]  # fmt: skip
+    assert min(found) >= 1
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    picture = tmp_path / "map.svg"
+    assert call("attend", run, text, "--out", picture.name) == f"{text}: map.svg\n"
+    assert all(f"<!-- {words} -->" in picture.read_text() for words in ("after", "looked at"))
+
+
+def test_a_digit_and_what_was_looked_at_in_it(call, attentive, tmp_path, monkeypatch):
+    tasks.use(monkeypatch)
+    run = str(attentive / "vit")
+    _, labels = tasks.little_mnist(train=False)
+    first, *rows = call("attend", run).splitlines()
+    assert first.startswith(f"test image 0: a {labels[0]}, read as ")
+    assert len(rows) == 3
+    assert call("attend", run, "--image", "0", "--device", "strict").splitlines() == [first, *rows]
+    assert call("attend", run, "--image", "4").startswith(f"test image 4: a {labels[4]}, ")
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    said = call("attend", run, "--layer", "1", "--head", "2", "--out", "digit.png")
+    assert said == f"{first}: digit.png\n"
+    picture = tmp_path / "digit.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

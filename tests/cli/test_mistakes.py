@@ -37,6 +37,13 @@ def trained(tmp_path_factory):
         pairs = ["train", "seq2seq", "--hidden", "4", "--batch", "9", "--steps", "2"]
         assert main([*pairs, "--out", str(folder / "pairs")]) == 0
         assert main([*pairs, "--attention=dot", "--out", str(folder / "attentive")]) == 0
+        whole = ["--model=transformer", "--layers=2", "--out", str(folder / "transformer")]
+        assert main([*pairs, *whole]) == 0
+        small = ["--layers=1", "--heads=2", "--width=4", "--batch=3", "--steps=2"]
+        gpt = ["train", "gpt", "--text", text, "--context=4", "--out", str(folder / "gpt")]
+        assert main([*gpt, *small]) == 0
+        vit = ["train", "vit", "--patch=3", "--out", str(folder / "vit")]
+        assert main([*vit, *small]) == 0
     (folder / "hollow").mkdir()
     (folder / "corrupt").mkdir()
     whole = (folder / "run" / "checkpoint.safetensors").read_bytes()
@@ -115,6 +122,22 @@ def mistake(trained, monkeypatch, capsys):
         ("seq2seq --attention some", "attention: expected one of none, additive, dot, general"),
         ("seq2seq --input-feeding", "input-feeding: expected an --attention to feed"),
         ("seq2seq --bidirectional --hidden 5", "hidden: expected an even number for two"),
+        (
+            "seq2seq --schedule linear",
+            "schedule: expected constant, or a --teacher-forcing below 1",
+        ),
+        ("seq2seq --schedule steep", "schedule: expected one of constant, linear, exponential"),
+        ("seq2seq --heads 2", "heads: expected no such option but for --model transformer"),
+        (
+            "seq2seq --model transformer --heads 3",
+            "hidden: expected a multiple of 3 heads, got 128",
+        ),
+        (
+            "seq2seq --model transformer --no-bidirectional",
+            "bidirectional: expected no such option",
+        ),
+        ("seq2seq --model transformer --teacher-forcing 0.5", "1 for a Transformer, which is told"),
+        ("seq2seq --model gpt", "model: expected rnn, lstm, gru or transformer, got gpt"),
         ("seq2seq --teacher-forcing 2", "teacher-forcing: expected a number from 0 to 1, got 2"),
         ("translate-dates --embedding 0", "embedding: expected a whole number ≥ 1, got 0"),
         ("translate-dates --resume pairs", "pairs holds a run of seq2seq, not of"),
@@ -154,16 +177,44 @@ def test_train(mistake, arguments, words):
         (["translate", "pairs", "1+1", "--beam", "two"], "--beam"),
         (["translate", "pairs", "1+1", "--device", "tpu"], "expected one of cpu, cuda, strict"),
         (["attend", "hollow", "1+1"], "hollow holds no checkpoint"),
-        (["attend", "sums", "1+1"], "attend: expected a run of translate-dates or seq2seq,"),
+        (
+            ["attend", "sums", "1+1"],
+            "attend: expected a run of translate-dates, seq2seq, gpt or vit",
+        ),
+        (["attend", "run", "she"], "which have attention, got one of char-lm"),
         (["attend", "pairs", "1+1"], "attend: expected a model with attention"),
         (["attend", "attentive", "1-1"], "the character '-' at position 1"),
         (["attend", "attentive", ""], "a text of one character or more"),
-        (["attend", "attentive"], "TEXT"),
+        (["attend", "attentive"], "attend: expected a TEXT, got none"),
+        (
+            ["attend", "attentive", "1+1", "--image", "3"],
+            "no --image for seq2seq but a TEXT, got 3",
+        ),
+        (
+            ["attend", "attentive", "1+1", "--layer", "1"],
+            "a Transformer to choose a layer or a head",
+        ),
+        (["attend", "attentive", "1+1", "--head", "x"], "--head"),
+        (["attend", "transformer", "1+1", "--layer", "3"], "a layer from 1 to 2, got 3"),
+        (["attend", "transformer", "1+1", "--layer", "0"], "a layer from 1 to 2, got 0"),
+        (["attend", "transformer", "1+1", "--head", "5"], "a head from 1 to 4, got 5"),
+        (["attend", "transformer", ""], "a text of one character or more"),
+        (["attend", "gpt"], "attend: expected a TEXT, got none"),
+        (["attend", "gpt", ""], "attend: expected a text of 1 to 4 characters, got one of 0"),
+        (["attend", "gpt", "she s"], "attend: expected a text of 1 to 4 characters, got one of 5"),
+        (["attend", "gpt", "sh?"], "the character '?' at position 2"),
+        (["attend", "gpt", "she", "--layer", "2"], "a layer from 1 to 1, got 2"),
+        (["attend", "gpt", "she", "--image", "0"], "no --image for gpt but a TEXT, got 0"),
+        (["attend", "vit", "3"], "attend: expected no TEXT for vit but --image N, got '3'"),
+        (["attend", "vit", "--image", "30"], "image: expected a number from 0 to 29, got 30"),
+        (["attend", "vit", "--image", "-1"], "image: expected a number from 0 to 29, got -1"),
+        (["attend", "vit", "--head", "3"], "a head from 1 to 2, got 3"),
         (["attend", "attentive", "1+1", "--out", "map.gif"], "ends in .png, .svg, .pdf"),
         (["attend", "attentive", "1+1", "--out", "no/map.png"], "No such file or directory"),
     ],
 )
-def test_translate_and_attend(mistake, arguments, words):
+def test_translate_and_attend(mistake, arguments, words, monkeypatch):
+    tasks.use(monkeypatch)
     assert words in mistake(*arguments)
 
 
