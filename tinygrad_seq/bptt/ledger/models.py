@@ -173,7 +173,6 @@ class Own(Model):
     def __init__(self, cell: Callable[[Any, Any], Any], inputs: Any, initial: Any):
         self.cell, self.given, self.start = cell, inputs, initial
         self.nested = initial
-        self.shapes = [h.shape for h in tensors_of(initial, "ledger")]
 
     def initial(self) -> list[Tensor]:
         return tensors_of(self.start, "ledger")
@@ -183,13 +182,7 @@ class Own(Model):
 
     def step(self, t: int, before: Sequence[Tensor]) -> Taken:
         # Before its first step the state may be None, and nested otherwise than afterwards.
-        result = self.cell(self.given[t - 1], rebuilt(self.nested, before))
-        found = tensors_of(result, "ledger")
-        expect(found, "ledger", "the cell to return a state", repr(result), ArgumentError)
-        shapes = [h.shape for h in found]
-        same = not self.shapes or shapes == self.shapes
-        expect(same, "ledger", f"a state of shapes {self.shapes} from the cell", shapes)
-        self.nested, self.shapes = result, shapes
+        self.nested, found = self._after(t, rebuilt(self.nested, before))
         # A tensor may have served others within the step; what is handed on has a place of its own.
         return Taken([ops.identity(h) for h in found], {})
 
@@ -198,9 +191,20 @@ class Own(Model):
 
     def outputs(self) -> Iterator[Tensor]:
         state = self.start
-        for t in range(len(self.given)):
-            state = self.cell(self.given[t], state)
-            yield tensors_of(state, "ledger")[0]
+        for t in range(1, len(self.given) + 1):
+            state, found = self._after(t, state)
+            yield found[0]
+
+    def _after(self, t: int, state: Any) -> tuple[Any, list[Tensor]]:
+        """The state that the cell makes of one, as it is nested, and its tensors."""
+        shapes = [h.shape for h in tensors_of(state, "ledger")]
+        result = self.cell(self.given[t - 1], state)
+        found = tensors_of(result, "ledger")
+        expect(found, "ledger", "the cell to return a state", repr(result), ArgumentError)
+        got = [h.shape for h in found]
+        same = not shapes or got == shapes
+        expect(same, "ledger", f"a state of shapes {shapes} from the cell at t = {t}", got)
+        return result, found
 
 
 def model_of(model: Any, inputs: Any, initial: Any) -> Model:

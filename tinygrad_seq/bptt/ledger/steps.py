@@ -85,12 +85,16 @@ class Steps:
 
     def parted(self, vector: np.ndarray, like: Sequence[Tensor]) -> list[Tensor]:
         """(B, S) → tensors shaped as those of the state, beside ``like``."""
+        pairs = zip(self._split(vector, like), like, strict=True)
+        return [
+            Tensor(transfer(piece.astype(t.dtype, copy=False), device_of(t.data)))
+            for piece, t in pairs
+        ]
+
+    def _split(self, vector: np.ndarray, like: Sequence[Tensor]) -> list[np.ndarray]:
         ends = np.cumsum([part.width for part in self.parts])[:-1]
         pieces = np.split(vector, ends, axis=1)
-        return [
-            Tensor(transfer(piece.reshape(t.shape).astype(t.dtype), device_of(t.data)))
-            for piece, t in zip(pieces, like, strict=True)
-        ]
+        return [piece.reshape(t.shape) for piece, t in zip(pieces, like, strict=True)]
 
     # ------------------------------------------------------------------ derivatives
 
@@ -101,7 +105,10 @@ class Steps:
         wanted = [*segment.before, *segment.after]
         found = self._pull(segment.after, wanted, v)
         n = len(segment.before)
-        return self.joined(found[:n]), self.joined(found[n:])
+        # A constant has no place on the tape; within the step it feeds nothing.
+        pairs = zip(segment.after, found[n:], self._split(v, segment.after), strict=True)
+        total = [g if h.requires_grad else own for h, g, own in pairs]
+        return self.joined(found[:n]), self.joined(total)
 
     def loss_gradient(self, s: int) -> np.ndarray:
         """∂L_s/∂state_s, where L_s is computed from it."""
