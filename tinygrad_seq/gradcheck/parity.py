@@ -24,19 +24,10 @@ import numpy as np
 
 from tinygrad_seq import ops
 from tinygrad_seq.autograd import Tensor
-from tinygrad_seq.backend import (
-    Device,
-    as_device,
-    default_device,
-    default_generator,
-    is_array,
-    manual_seed,
-    set_default_device,
-    to_host,
-    transfer,
-)
+from tinygrad_seq.backend import Device, as_device, to_host, transfer
 from tinygrad_seq.errors import ArgumentError, GradcheckError, expect
 from tinygrad_seq.gradcheck.analytic import pull
+from tinygrad_seq.gradcheck.cases import Case, placed, surroundings
 from tinygrad_seq.gradcheck.parity_report import Compared, ParityReport
 from tinygrad_seq.gradcheck.references import buffers_of, modules_of, named_parameters
 from tinygrad_seq.gradcheck.subject import Subject
@@ -44,8 +35,6 @@ from tinygrad_seq.gradcheck.suite import Layer, call_of
 from tinygrad_seq.ops.primitive import Primitive
 from tinygrad_seq.ops.sample import Sample
 
-#: a function and its inputs
-Case = tuple[Callable[..., Any], Any]
 #: what came out, by name: the dtype it was computed in and its value on the host
 Values = dict[str, tuple[np.dtype[Any], np.ndarray]]
 
@@ -88,13 +77,12 @@ def _compare(
     bound: float, params: Any, name: str,
 ) -> ParityReport:  # fmt: skip
     """Three cases, which are one computation: for each device, and for the reference."""
-    places = [as_device(d) for d in devices]
-    with _kept():
-        first, second = (
-            _values(case, place, dtype, dtype, seed, params)
-            for case, place in zip(cases, places, strict=False)
-        )
-        truth = _values(cases[2], as_device("cpu"), dtype, np.dtype(np.float64), seed, params)
+    places = (*devices, "cpu")
+    kinds = (dtype, dtype, np.dtype(np.float64))
+    first, second, truth = (
+        _values(case, place, dtype, kind, seed, params)
+        for case, place, kind in zip(cases, places, kinds, strict=True)
+    )
     entries = []
     for key, (kind, a) in first.items():
         peers = [v for k, (_, v) in truth.items() if k.startswith("d ") == key.startswith("d ")]
@@ -107,36 +95,23 @@ def _largest(x: np.ndarray) -> float:
     return float(np.abs(x[np.isfinite(x)]).max(initial=0.0))
 
 
-@contextmanager
-def _kept() -> Iterator[None]:
-    """The default device and the default random stream are afterwards as they were."""
-    device, state = default_device(), default_generator().get_state()
-    try:
-        yield
-    finally:
-        set_default_device(device)
-        default_generator().set_state(state)
-
-
 def _values(
-    case: Case, device: Device, inputs_in: np.dtype[Any], dtype: np.dtype[Any], seed: int,
-    params: Any,
-) -> Values:  # fmt: skip
-    """Outputs and gradients computed on ``device`` in ``dtype``."""
+    case: Case, device: str, drawn: np.dtype[Any], dtype: np.dtype[Any], seed: int, params: Any
+) -> Values:
+    """Outputs and gradients computed on ``device`` in ``dtype``, at inputs rounded to ``drawn``."""
     fn, inputs = case
     modules = modules_of(fn)
     fixed = [p for _, p in named_parameters(modules, params) if not p.requires_grad]
-    args = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
-    set_default_device(device)
-    manual_seed(seed)
-    with _moved([*buffers_of(modules), *fixed], device, dtype), np.errstate(all="ignore"):
-        subject = Subject(fn, [_placed(x, device) for x in args], params)
+    args = inputs if isinstance(inputs, (tuple, list)) else [inputs]
+    held = [*buffers_of(modules), *fixed]
+    with surroundings(seed, device) as place, _moved(held, place, dtype), np.errstate(all="ignore"):
+        subject = Subject(fn, placed(args, place), params)
         for variable in subject.variables:
-            variable.device = device
-            variable.value = variable.value.astype(inputs_in).astype(dtype)
+            variable.device = place
+            variable.value = variable.value.astype(drawn).astype(dtype)
         subject.first_run()
         rng = np.random.default_rng(seed)
-        weights = [rng.standard_normal(shape).astype(inputs_in) for shape in subject.shapes]
+        weights = [rng.standard_normal(shape).astype(drawn) for shape in subject.shapes]
         with subject.record(subject.point) as (outputs, leaves):
             gradients = pull(outputs, leaves, weights)
             found = dict(zip(subject.names, outputs, strict=True))
@@ -146,11 +121,6 @@ def _values(
                 if g is not None
             }
             return {k: (t.dtype, to_host(t.data).astype(np.float64)) for k, t in found.items()}
-
-
-def _placed(x: Any, device: Device) -> Any:
-    data = x.data if isinstance(x, Tensor) else x
-    return Tensor(transfer(data, device)) if is_array(data) else x
 
 
 @contextmanager
@@ -259,7 +229,7 @@ def _is_differentiable(case: Case) -> bool:
 def _row(name: str, kind: str, compare: Callable[[str], list[ParityReport]]) -> ParityRow:
     start = time.perf_counter()
     try:
-        with _kept():
+        with surroundings(0):  # a layer's maker may seed the stream
             reports = tuple(compare(name))
     except Exception as error:  # one op that cannot run must not hide the others
         seconds = time.perf_counter() - start

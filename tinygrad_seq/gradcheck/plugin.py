@@ -27,7 +27,6 @@ import functools
 import inspect
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -175,19 +174,21 @@ def _then(test: Callable[..., Any], check: Callable[[Callable[[], Any]], None]) 
 def _check(test: Callable[[], Any], options: dict[str, Any], seed: int) -> None:
     """Run a test and check every pair that it gives; fail with the reports that are no pass."""
     __tracebackhide__ = True
-    from tinygrad_seq.gradcheck.check import gradcheck
-    from tinygrad_seq.gradcheck.second import gradgradcheck
+    from tinygrad_seq.backend import as_device
+    from tinygrad_seq.errors import TinygradSeqError
+    from tinygrad_seq.gradcheck import cases
 
-    given = {"seed": seed, **options, "raise_exception": False}
-    order, device = given.pop("order", 1), given.pop("device", None)
+    given = {"seed": seed, **options}
+    device = given.pop("device", None)
+    try:
+        as_device(device)
+    except TinygradSeqError as error:
+        pytest.skip(str(error))
     failures = []
-    with _surroundings(seed, device):
+    with cases.surroundings(seed, device) as place:
         pairs = _pairs(test())
         for i, (fn, inputs) in enumerate(pairs):
-            placed = _placed(inputs, device)
-            report = gradcheck(fn, placed, **given)
-            if report and order == 2:
-                report = gradgradcheck(fn, placed, **given)
+            report = cases.check(fn, cases.placed(inputs, place) if device else inputs, **given)
             if not report:
                 which = f"pair {i + 1} of {len(pairs)}\n" if len(pairs) > 1 else ""
                 failures.append(f"{which}{report}")
@@ -197,53 +198,10 @@ def _check(test: Callable[[], Any], options: dict[str, Any], seed: int) -> None:
 
 def _pairs(result: Any) -> list[tuple[Callable[..., Any], Any]]:
     """What a test gave, as a list of (function, inputs)."""
-    __tracebackhide__ = True
-    pairs: list[Any] = list(result) if inspect.isgenerator(result) else [result]
-    for pair in pairs or [None]:
-        if not (isinstance(pair, tuple) and len(pair) == 2 and callable(pair[0])):
-            got = "nothing" if pair is None else f"{type(pair).__name__}: {pair!r:.60}"
-            pytest.fail(f"gradcheck: expected the test to return (fn, inputs), or to yield "
-                        f"several, got {got}", pytrace=False)  # fmt: skip
-    return pairs
-
-
-@contextmanager
-def _surroundings(seed: int, device: str | None) -> Iterator[None]:
-    """Fresh random streams and the device asked for; afterwards all is as before."""
-    from tinygrad_seq.backend import (
-        as_device,
-        default_device,
-        default_generator,
-        manual_seed,
-        set_default_device,
-    )
-    from tinygrad_seq.errors import TinygradSeqError
+    from tinygrad_seq.errors import ArgumentError
+    from tinygrad_seq.gradcheck.cases import cases_of
 
     try:
-        as_device(device)
-    except TinygradSeqError as error:
-        pytest.skip(str(error))
-    before, state = default_device(), default_generator().get_state()
-    set_default_device(as_device(device))
-    manual_seed(seed)
-    try:
-        yield
-    finally:
-        set_default_device(before)
-        default_generator().set_state(state)
-
-
-def _placed(inputs: Any, device: str | None) -> Any:
-    """``inputs`` with the arrays and Tensors among them on ``device``."""
-    from tinygrad_seq.autograd import Tensor
-    from tinygrad_seq.backend import as_device, is_array, transfer
-
-    if device is None:
-        return inputs
-    place = as_device(device)
-
-    def move(x: Any) -> Any:
-        data = x.data if isinstance(x, Tensor) else x
-        return Tensor(transfer(data, place)) if is_array(data) else x
-
-    return [move(x) for x in inputs] if isinstance(inputs, (tuple, list)) else move(inputs)
+        return cases_of(result, "the gradcheck mark")
+    except ArgumentError as error:
+        pytest.fail(str(error), pytrace=False)
