@@ -1,0 +1,29 @@
+"""The right expression, or a wrong one that is to be tried out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+
+class Pick:
+    """``pick(right, mistake=wrong)`` is ``right``, unless the mistake is among those to be made.
+
+    A place that exists once for each gate says which: its mistakes are then known by both names,
+    ``mistake`` (made in every gate at once) and ``mistake:gate``. What has been offered is kept in
+    ``offered``, so a backward pass written with ``pick`` is the list of its own mistakes. What
+    is costly to compute may be given as a function.
+    """
+
+    def __init__(self, mistakes: Iterable[str] = ()):
+        self.mistakes = frozenset(mistakes)
+        self.offered: dict[str, None] = {}
+
+    def __call__(self, right: Any, gate: str = "", /, **wrong: Any) -> Any:
+        chosen = right
+        for name, value in wrong.items():
+            names = {name, f"{name}:{gate}"} if gate else {name}
+            self.offered |= dict.fromkeys(sorted(names))
+            if names & self.mistakes:
+                chosen = value() if callable(value) else value
+        return chosen
