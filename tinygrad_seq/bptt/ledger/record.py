@@ -202,11 +202,13 @@ class Ledger:
         ks = range(1, self.steps + 1)
         cuts = [self.truncated(1, k) for k in ks]
         return plot_ledger(
-            credit={name: np.linalg.norm(c, axis=(2, 3)) for name, c in self.credit.items()},
+            credit={n: np.linalg.norm(c, axis=3).mean(axis=2) for n, c in self.credit.items()},
             singular_values=self.singular_values,
+            spectral_radius=self.spectral_radius,
             bound=self.bound,
-            norm_ratio=np.array([cut.norm_ratio for cut in cuts]),
-            cosine=np.array([cut.cosine for cut in cuts]),
+            norm_ratio=[cut.norm_ratio for cut in cuts],
+            cosine=[cut.cosine for cut in cuts],
+            title=repr(self),
             path=path,
         )
 
