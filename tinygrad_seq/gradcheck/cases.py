@@ -29,7 +29,8 @@ Case = tuple[Callable[..., Any], Any]
 
 def cases_of(result: Any, who: str = "gradcheck") -> list[Case]:
     """What ``who`` returned or yielded, as a list of (function, inputs)."""
-    cases: list[Any] = list(result) if inspect.isgenerator(result) else [result]
+    several = inspect.isgenerator(result) or isinstance(result, list)
+    cases: list[Any] = list(result) if several else [result]
     for case in cases or [None]:
         ok = isinstance(case, tuple) and len(case) == 2 and callable(case[0])
         got = "nothing" if case is None else f"{type(case).__name__}: {case!r:.60}"

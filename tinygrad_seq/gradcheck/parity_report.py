@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,9 +132,7 @@ class ParityReport:
         lines.append(f"  {'largest error in ULP':<{max(wide, 20)}} {first:>9.9} {second:>9.9} "
                      f"{'apart':>9} {'allowed':>9} {'equal':>7}")  # fmt: skip
         lines += [self._line(e, max(wide, 20)) for e in self.entries]
-        lines.append("  elements by error" + "".join(f"{label:>6}" for label in _LABELS))
-        for name, counts in zip(self.devices, self.histogram, strict=True):
-            lines.append(f"    {name:<15.15}" + "".join(f"{_short(n):>6}" for n in counts))
+        lines += histogram_lines(self.devices, self.histogram)
         if not self:
             a, b, truth = self.worst.values
             where = f"{self.worst.name} at {list(self.worst.index)}"
@@ -148,6 +147,14 @@ class ParityReport:
         equal = float((e.apart == 0).mean()) if e.apart.size else 1.0
         numbers = (*e.worst, e.furthest, e.bound)
         return f"  {name:<{wide}} " + " ".join(f"{x:>9.3g}" for x in numbers) + f" {equal:>7.1%}"
+
+
+def histogram_lines(devices: Sequence[str], counts: Sequence[Sequence[int]]) -> list[str]:
+    """For each device how many elements are in each class of error."""
+    lines = ["  elements by error" + "".join(f"{label:>6}" for label in _LABELS)]
+    for name, numbers in zip(devices, counts, strict=True):
+        lines.append(f"    {name:<15.15}" + "".join(f"{_short(n):>6}" for n in numbers))
+    return lines
 
 
 def _short(count: int) -> str:

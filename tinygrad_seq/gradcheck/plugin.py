@@ -6,8 +6,8 @@
     def test_softclip():
         return softclip, tg.randn(3, 4)
 
-A marked test returns ``(fn, inputs)`` or yields several such pairs; under hypothesis' ``@given``
-every example is checked. The mark takes the options of ``tg.gradcheck`` and
+A marked test returns ``(fn, inputs)``, or a list of such pairs, or yields them; under hypothesis'
+``@given`` every example is checked. The mark takes the options of ``tg.gradcheck`` and
 
 * ``order=2``: check the gradient, and the gradient's gradient (``tg.gradgradcheck``);
 * ``device="strict"``: the default device while the test runs; inputs are moved there. A test for a
