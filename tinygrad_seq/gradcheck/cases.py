@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from tinygrad_seq.autograd import Tensor
 from tinygrad_seq.backend import (
     Device,
@@ -48,9 +50,11 @@ def check(fn: Callable[..., Any], inputs: Any, order: int = 1, **options: Any) -
 
 
 def placed(inputs: Any, device: Device) -> Any:
-    """``inputs`` with the arrays and Tensors among them on ``device``."""
+    """``inputs`` with the arrays, Tensors and real numbers among them on ``device``."""
 
     def move(x: Any) -> Any:
+        if isinstance(x, (float, np.floating)):
+            x = np.asarray(x)
         data = x.data if isinstance(x, Tensor) else x
         if not is_array(data):
             return x

@@ -133,6 +133,7 @@ def _fault(item: pytest.Item, mark: pytest.Mark) -> str | None:
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[Any]:
     """Let a marked test check what it returns."""
+    __tracebackhide__ = True
     mark = pyfuncitem.get_closest_marker("gradcheck")
     if mark is None:
         return (yield)
