@@ -1,6 +1,7 @@
 """The example package checks its own ops and layers, from outside."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +12,16 @@ EXAMPLE = Path(__file__).parents[1] / "example_package"
 
 
 @pytest.fixture
-def run(monkeypatch):
-    """Run the package's tests in a process of their own; → exit status and output."""
+def run(monkeypatch, tmp_path):
+    """Run a copy of the package's tests in a process of its own; → exit status and output."""
+    caches = shutil.ignore_patterns("__pycache__", ".hypothesis")
+    copy = shutil.copytree(EXAMPLE, tmp_path / "example", ignore=caches)
     monkeypatch.setenv("PYTHONPATH", str(EXAMPLE.parents[1]))
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
 
     def go(*arguments):
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-        done = subprocess.run(command, cwd=EXAMPLE, capture_output=True, text=True, timeout=200)
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=200)
         assert not done.stderr
         return done.returncode, done.stdout
 
