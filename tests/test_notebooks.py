@@ -35,7 +35,7 @@ NAMES = (
 LARGEST = 500_000  # bytes of a notebook
 FEWEST_ASSERTS = 5
 #: an absolute path or a host is where it was made, not what it shows
-ELSEWHERE = re.compile(r"(?<![\w.)/])/(?:home|root|tmp|work|usr|opt|var|Users|private)/|[A-Z]:\\\\"
+ELSEWHERE = re.compile(r"(?<![\w.)])/(?:home|root|tmp|work|usr|opt|var|Users|private)/|[A-Z]:\\\\"
                        r"|localhost|https?://(?:\d+\.){3}\d+")  # fmt: skip
 
 
@@ -65,6 +65,8 @@ def complaints(notebook):
         found.append("an error among the outputs")
     if any(o.get("name") == "stderr" for o in outputs):
         found.append("a warning among the outputs")
+    if any(c.metadata for c in notebook.cells):
+        found.append("metadata, such as the time of execution, in a cell")
     read = "\n".join([*(c.source for c in notebook.cells), *map(text_of, outputs)])
     found += [f"{match[0]!r} is a place" for match in ELSEWHERE.finditer(read)]
     asserts = sum(count_asserts(c.source) for c in cells)
@@ -118,6 +120,10 @@ def spoil_path(cells):
     cells[0].outputs = [nbformat.v4.new_output("stream", text="see '/home/me/x'")]
 
 
+def spoil_metadata(cells):
+    cells[0].metadata["execution"] = {"iopub.execute_input": "2000-01-01T00:00:00Z"}
+
+
 def spoil_asserts(cells):
     for cell in cells:
         cell.source = cell.source.replace("assert ", "_ = ")
@@ -135,6 +141,7 @@ def spoil_pictures(cells):
         (spoil_output, "an error"),
         (spoil_stream, "a warning"),
         (spoil_path, "'/home/' is a place"),
+        (spoil_metadata, "the time of execution"),
         (spoil_asserts, "0 asserts"),
         (spoil_pictures, "no picture"),
     ],
