@@ -14,6 +14,7 @@ from tinygrad_seq.autograd.creation import (
     zeros,
 )
 from tinygrad_seq.autograd.functional import grad, hessian, hvp, jacobian, jvp, vjp
+from tinygrad_seq.autograd.graph import graph
 from tinygrad_seq.autograd.modes import enable_grad, is_grad_enabled, no_grad
 from tinygrad_seq.autograd.tensor import Tensor
 
@@ -26,6 +27,7 @@ __all__ = [
     "enable_grad",
     "full",
     "grad",
+    "graph",
     "hessian",
     "hvp",
     "is_grad_enabled",
