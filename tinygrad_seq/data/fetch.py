@@ -34,7 +34,8 @@ def fetch(name: str) -> bytes:
 def locate(name: str) -> Path | None:
     """Where a file of ``DATA_FILES`` lies on this machine, unchecked; None if it is not here."""
     expect(name in DATA_FILES, "fetch", f"one of {list(DATA_FILES)}", repr(name), ArgumentError)
-    for folder in (data_folder(), _cache()):
+    for place in (data_folder, _cache):  # the cache only if need be: pooch takes its time
+        folder = place()
         if folder is not None and (folder / DATA_FILES[name].path).exists():
             return folder / DATA_FILES[name].path
     return None

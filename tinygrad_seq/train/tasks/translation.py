@@ -44,7 +44,9 @@ class Translation(Task):
         self._train = pairs[: -test - held]
         self._held, self._test = pairs[-test - held : -test], pairs[-test:]
         lengths = [len(source) for source, _ in self._train]
-        self._epochs = Epochs(lambda g: bucketed(lengths, config.batch, g), config.seed)
+        # Texts of one length are of one kind. A Transformer learns better from all kinds at once.
+        pool = {"pool": 1} if config.is_transformer else {}
+        self._epochs = Epochs(lambda g: bucketed(lengths, config.batch, g, **pool), config.seed)
         self.updates_per_epoch = self._epochs.count
         self.held_out = f"the last {test:,} lines"
 
