@@ -46,3 +46,14 @@ def _store(buffer: memoryview) -> None:
     if _kept[0] + buffer.nbytes <= LIMIT:
         _free.setdefault(buffer.nbytes, []).append(buffer)
         _kept[0] += buffer.nbytes
+
+
+def idle() -> int:
+    """How many bytes are kept for later and used by no array now."""
+    return _kept[0]
+
+
+def clear() -> None:
+    """Give back what is kept for later."""
+    _free.clear()
+    _kept[0] = 0
