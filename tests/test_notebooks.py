@@ -168,6 +168,10 @@ def gpu_cells(monkeypatch):
     plt.close("all")
 
 
+#: op → operations and bytes, as made up as the times
+COUNTS = {"add": (1e3, 1e4), "matmul": (1.5e9, 1.5e7), "embedding": (1, 1)}
+
+
 def timed(seconds):
     return asdict(Timing(seconds, seconds, seconds, seconds, 1, 1))
 
@@ -195,14 +199,18 @@ def test_gpu_results_are_drawn_where_there_are_any(tmp_path, gpu_cells):
     (tmp_path / "other.json").write_text(json.dumps({"schema": "another"}))
     [record] = gpu_cells["gpu_results"](tmp_path)
     assert record == read_results(tmp_path / "gpu.json")
-    assert gpu_cells["draw_gpu"](record) == 4e-4  # tanh is the cheapest that the GPU does faster
+    assert (
+        gpu_cells["draw_gpu"](record, COUNTS) == 4e-4
+    )  # tanh is the cheapest that the GPU does faster
     [figure] = map(plt.figure, plt.get_fignums())
-    transfers, ops, speeds = figure.axes
+    transfers, ops, roofs = figure.axes
     assert figure.get_suptitle() == "A made-up GPU"
     assert [len(line.get_xdata()) for line in transfers.lines] == [2, 2]
     assert [len(line.get_xdata()) for line in ops.lines[:4]] == [4, 2, 1, 1]
-    names = [label.get_text() for label in speeds.get_yticklabels()]
-    assert names == ["add", "tanh", "lstm", "matmul"]
+    cpu, roof = roofs.lines[:2]
+    assert list(zip(cpu.get_xdata(), cpu.get_ydata(), strict=True)) == [(0.1, 0.25), (100, 50)]
+    assert max(roof.get_ydata()) == 50  # matmul's speed; add's slope
+    assert max(roof.get_ydata() / roof.get_xdata()) == pytest.approx(2.5)
     figure.canvas.draw()
 
 
@@ -229,7 +237,7 @@ def test_the_crossover_is_where_the_gpu_has_won_for_good(gpu_cells, pairs, even)
 def test_a_partial_gpu_record_is_drawn_too(tmp_path, gpu_cells):
     write_gpu(tmp_path, rows=[])
     [record] = gpu_cells["gpu_results"](tmp_path)
-    assert gpu_cells["draw_gpu"](record) is None
+    assert gpu_cells["draw_gpu"](record, COUNTS) is None
 
 
 def test_the_runner_names_notebook_and_cell(tmp_path):
