@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_seq.bptt.compare.diagnose import Explanation, Search
 from tinygrad_seq.bptt.compare.hand import Backward, Hand, called
-from tinygrad_seq.bptt.compare.locate import ORDER, Place, later, located, wrong
+from tinygrad_seq.bptt.compare.locate import ORDER, Place, by_rows, later, located, wrong
 from tinygrad_seq.bptt.compare.record import Loss, recorded
 from tinygrad_seq.bptt.compare.report import Comparison, tensor_error
 from tinygrad_seq.bptt.compare.run import Run
@@ -124,10 +124,10 @@ class _Compared:
         place = located(self.fn, self.run, self.truth, self.rtol)
         if isinstance(place, str):
             self.notes.append(f"the step could not be found: {place}")
-        elif "dWx" in place.together and "dWx" in self.hand.values:
-            self._at(later(self.fn, self.run, self.truth, self.rtol, place, self.hand))
-        else:
-            self._at(place)
+            return
+        if "dWx" in place.together and "dWx" in self.hand.values:
+            place = later(self.fn, self.run, self.truth, self.rtol, place, self.hand)
+        self._at(by_rows(self.run, self.hand, self.truth, self.rtol, place))
 
     def _at(self, place: Place) -> None:
         self.fields |= {"step": place.step, "tensor": place.tensor, "gates": place.gates,

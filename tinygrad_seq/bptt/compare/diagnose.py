@@ -50,7 +50,7 @@ class Search:
 
     def __post_init__(self) -> None:
         self.names = list(self.samples[0][1])
-        pick = Pick()
+        pick = Pick(None)
         self.right = [signals_of(run, pick=pick) for run, _ in self.samples]
         self.offered = list(pick.offered)
 
@@ -107,7 +107,8 @@ class Search:
         for mistake in dict.fromkeys(m for table in tables.values() for m in table):
             fit = _rms(table.get(mistake, float("inf")) for table in tables.values())
             yield Explanation((), {mistake: tuple(wrong)}, fit)
-        yield from self._factor(wrong)
+        if not any(r <= self.tol for table in tables.values() for r in table.values()):
+            yield from self._factor(wrong)
 
     def _wrong(self) -> list[str]:
         return [n for n, r in self.residuals(self.right).items() if r > self.tol]

@@ -29,7 +29,7 @@ class TensorError:
         if self.ok:
             return f"agrees  {self.error:.0e}"
         if self.index is None:
-            return "wrong shape"
+            return f"wrong shape {self.shape}"
         shown = f"at {list(self.index)}: yours {self.yours:.6g}, tape {self.tape:.6g}"
         return f"differs {self.error:.0e}  {shown}"
 
@@ -96,8 +96,7 @@ class Comparison:
         return "\n".join(lines)
 
     def _table(self) -> list[str]:
-        wide = max((len(str(e.shape)) for e in self.errors.values()), default=0)
-        return [f"  {n:<4}  {e.shape!s:<{wide}}  {e}"[:80] for n, e in self.errors.items()]
+        return [f"  {name:<4}  {e}"[:80] for name, e in self.errors.items()]
 
     def _where(self) -> str:
         run, step = self.run, self.step
@@ -121,7 +120,8 @@ class Comparison:
             if best is not None:
                 text += f"; the nearest leaves {best[1]:.1g} of them unexplained: {best[0]}"
             return _wrapped(text)
-        lines = _wrapped(f"likely mistake: {self.diagnosis}")
+        told = "likely mistake" if self.tensor is not None else "fault"
+        lines = _wrapped(f"{told}: {self.diagnosis}")
         if self.fit is None:
             return lines
         close = f"to {self.fit:.0e}" if self.fit else "exactly"

@@ -41,13 +41,7 @@ ON_THE_WAY = {
     "carry_c_sign": "wrong sign of the dc that is handed down",
     "carry_c_with_f_before": "off by one step: dc is handed down times f_{t−1} where f_t belongs",
     "carry_c_with_f_after": "off by one step: dc is handed down times f_{t+1} where f_t belongs",
-    "carry_c_without_h": "the dc handed down lacks what came from h_t in step t itself",
     "carry_c_of_h_only": "the dc handed down lacks what came from step t+1",
-    "slope_forgotten": "the slope φ′(a_t) is forgotten",
-    "slope_is_value": "the value itself stands where its slope belongs",
-    "slope_of_tanh": "wrong activation derivative: 1 − h², that of tanh, for relu",
-    "slope_step_before": "off by one step: the slope of step t − 1",
-    "slope_step_after": "off by one step: the slope of step t + 1",
     "gate_sign": "wrong sign of δa of {g}",
     "gate_zero": "δa of {g} is zero",
     "gate_twice": "δa of {g} is counted twice",
@@ -98,12 +92,12 @@ ON_THE_WAY = {
     "straight_z_before": "off by one step: the straight way takes z_{t−1} where z_t belongs",
 }
 
-#: the same for tanh and σ; {v} is the gate, or h
+#: the same for the slopes; {v} is the gate, or h
 SLOPES = {
     "forgotten": "the slope of {v} is forgotten",
     "not_squared": "wrong activation derivative: 1 − {v} instead of 1 − {v}²",
-    "as_sigma": "wrong activation derivative: {v}(1 − {v}), that of σ, for tanh",
-    "as_tanh": "wrong activation derivative: 1 − {v}², that of tanh, for σ",
+    "as_sigma": "wrong activation derivative: {v}(1 − {v}), that of σ",
+    "as_tanh": "wrong activation derivative: 1 − {v}², that of tanh",
     "at_a": "wrong activation derivative: φ′ by its value, but with a, the pre-activation, put in",
     "of_value": "wrong activation derivative: the nonlinearity is applied to {v} once more",
     "without_1": "wrong activation derivative: {v}² instead of 1 − {v}²",
@@ -113,7 +107,7 @@ SLOPES = {
     "is_value": "{v} itself stands where its slope belongs",
     "plus": "wrong activation derivative: a plus where a minus belongs",
     "twice": "the slope of {v} is applied twice",
-    "1_minus_v": "wrong activation derivative: 1 − {v} instead of {v}(1 − {v})",
+    "not_times_v": "wrong activation derivative: 1 − {v} instead of {v}(1 − {v})",
     "squared": "wrong activation derivative: {v}(1 − {v}²) instead of {v}(1 − {v})",
 }
 
@@ -190,7 +184,7 @@ def sentence(mistake: str, tensors: Sequence[str] = (), gates: str = "") -> str:
         return f"{where}the gates stand in the order {order}; the weights have {right}"
     if listed:
         return IN_GATHERING[name].format(n=listed, g=gate)
-    if name.startswith(("slope_tanh_", "slope_sigma_")):
+    if name.startswith("slope_"):
         kind, _, rest = name.removeprefix("slope_").partition("_")
         text = SLOPES[rest].format(v=gate or ("v" if gates else "h"))
         return text if gate or not gates else f"{text}, v being every {SQUASHED[kind]}"

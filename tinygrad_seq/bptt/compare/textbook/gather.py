@@ -29,11 +29,11 @@ def misgathered(signals: Signals, name: str) -> Iterator[tuple[str, np.ndarray]]
     run, right = signals.run, gathered(signals, name)
     yield "left_at_zero", 0 * right
     yield "sign", -right
-    yield "counted_twice", 2 * right
-    yield "halved", right / 2
     yield "divided_by_batch", right / run.B
     yield "divided_by_steps", right / run.T
     yield "divided_by_both", right / (run.T * run.B)
+    yield "counted_twice", 2 * right
+    yield "halved", right / 2
     if name in SUMS:
         yield from _missummed(signals, name, right)
     elif name in ("dh0", "dc0"):
@@ -159,7 +159,7 @@ def _mistimed(signals: Signals, name: str, right: np.ndarray) -> Iterator[tuple[
         yield "through_Wh", signals.da @ run.Wh
     if run.blocks == 1:
         yield "before_slope", signals.dh @ run.Wx
-    if run.kind == "GRU":
+    if run.kind == "GRU" and run.reset_after:
         yield "reset_in_dx", signals.dq @ run.Wx
 
 

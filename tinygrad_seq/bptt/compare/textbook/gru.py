@@ -6,7 +6,8 @@ import numpy as np
 
 from tinygrad_seq.bptt.compare.run import Run
 from tinygrad_seq.bptt.compare.textbook.pick import Pick
-from tinygrad_seq.bptt.compare.textbook.slopes import side_by_side, slope, through_weights
+from tinygrad_seq.bptt.compare.textbook.slopes import slope
+from tinygrad_seq.bptt.compare.textbook.weights import side_by_side, through_weights
 
 
 def step(run: Run, pick: Pick, t: int, dh: np.ndarray, _: np.ndarray) -> dict[str, np.ndarray]:
@@ -45,7 +46,7 @@ def step(run: Run, pick: Pick, t: int, dh: np.ndarray, _: np.ndarray) -> dict[st
     dq = np.concatenate([da[:, :cut], reset], axis=1)
     if run.reset_after:
         entering = pick(dq, reset_forgotten_in_dh=da)
-        below = through_weights(run, pick, entering, damped=None)
+        below = through_weights(run, pick, entering)
         dq = pick(dq, reset_forgotten_in_dWh=da)
     else:
         below = through_weights(run, pick, dq) + pick(

@@ -6,7 +6,8 @@ import numpy as np
 
 from tinygrad_seq.bptt.compare.run import Run
 from tinygrad_seq.bptt.compare.textbook.pick import Pick
-from tinygrad_seq.bptt.compare.textbook.slopes import side_by_side, slope, through_weights
+from tinygrad_seq.bptt.compare.textbook.slopes import slope
+from tinygrad_seq.bptt.compare.textbook.weights import side_by_side, through_weights
 
 
 def step(run: Run, pick: Pick, t: int, dh: np.ndarray, down_c: np.ndarray
@@ -42,7 +43,7 @@ def step(run: Run, pick: Pick, t: int, dh: np.ndarray, down_c: np.ndarray
     below_c = pick(
         dc * f, carry_c_zero=none, carry_c_without_f=dc, carry_c_with_i=dc * i,
         carry_c_with_f_before=dc * run.f[t - 1], carry_c_with_f_after=dc * f_after,
-        carry_c_without_h=carried * f, carry_c_of_h_only=from_h * f, carry_c_1_minus_f=dc * (1 - f),
+        carry_c_of_h_only=from_h * f, carry_c_1_minus_f=dc * (1 - f),
         carry_c_with_o=dc * o, carry_c_sign=-dc * f,
     )  # fmt: skip
     return {"da": da, "dq": da, "dc": dc, "below": below, "below_c": below_c}

@@ -15,15 +15,21 @@ class Pick:
     is costly to compute may be given as a function.
     """
 
-    def __init__(self, mistakes: Iterable[str] = ()):
-        self.mistakes = frozenset(mistakes)
+    def __init__(self, mistakes: Iterable[str] | None = None):
+        #: None: none is made, and ``offered`` is filled
+        self.mistakes = None if mistakes is None else frozenset(mistakes)
         self.offered: dict[str, None] = {}
 
     def __call__(self, right: Any, gate: str = "", /, **wrong: Any) -> Any:
-        chosen = right
-        for name, value in wrong.items():
-            names = {name, f"{name}:{gate}"} if gate else {name}
-            self.offered |= dict.fromkeys(sorted(names))
-            if names & self.mistakes:
-                chosen = value() if callable(value) else value
-        return chosen
+        if self.mistakes is None:
+            for name in wrong:
+                self.offered |= dict.fromkeys([name, f"{name}:{gate}"] if gate else [name])
+            return right
+        for name in self.mistakes:
+            place, _, where = name.partition(":")
+            value = wrong.get(name)
+            if value is None and (not where or where == gate):
+                value = wrong.get(place)
+            if value is not None:
+                return value() if callable(value) else value
+        return right

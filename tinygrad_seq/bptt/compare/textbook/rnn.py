@@ -6,12 +6,15 @@ import numpy as np
 
 from tinygrad_seq.bptt.compare.run import Run
 from tinygrad_seq.bptt.compare.textbook.pick import Pick
-from tinygrad_seq.bptt.compare.textbook.slopes import slope, through_weights
+from tinygrad_seq.bptt.compare.textbook.slopes import slope
+from tinygrad_seq.bptt.compare.textbook.weights import through_weights
+
+NAMES = {"tanh": "tanh", "relu": "relu", "sigmoid": "sigma"}
 
 
 def step(run: Run, pick: Pick, t: int, dh: np.ndarray, _: np.ndarray) -> dict[str, np.ndarray]:
     """δa_t = δh_t ⊙ φ′(a_t), and what goes down is Whᵀ δa_t."""
-    da = dh * slope(run, pick, t, "h", run.nonlinearity)
-    below = through_weights(run, pick, da, damped=dh)
+    da = dh * slope(run, pick, t, "h", NAMES[run.nonlinearity])
+    below = through_weights(run, pick, da, before_slope=dh)
     below = pick(below, carry_zero=0 * below)
     return {"da": da, "dq": da, "below": below}
