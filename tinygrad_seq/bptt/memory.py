@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-import gc
 import math
-import textwrap
-import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from tinygrad_seq.autograd import Tensor, checkpoint, enable_grad, zeros
-from tinygrad_seq.backend import default_generator
-from tinygrad_seq.bptt.truncated import TruncatedBPTT
 from tinygrad_seq.errors import ArgumentError, expect
-from tinygrad_seq.kernels.numpy import memory as store
 from tinygrad_seq.nn import GRU, LSTM, RNN
 
 Layer = RNN | LSTM | GRU
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(NamedTuple):
     """What one way of going back through time keeps: bytes that were predicted, and measured.
 
     ``steps`` is how many steps are kept at once with all that was computed in them, ``states`` how
@@ -45,8 +31,7 @@ class Held:
         return None if not self.measured else self.predicted / self.measured - 1
 
 
-@dataclass(frozen=True)
-class MemoryModel:
+class MemoryModel(NamedTuple):
     """The bytes that three ways of going back through T steps keep; printed, a table."""
 
     model: str
@@ -61,6 +46,8 @@ class MemoryModel:
         return self.full, self.checkpointed, self.truncated
 
     def __str__(self) -> str:
+        import textwrap
+
         lines = [*textwrap.wrap(self.model, 78, subsequent_indent="    "), self.sizes]
         lines += ["kept for the way back, at its fullest; inputs and weights aside", ""]
         row = "{:<26} {:>7} {:>7}  {:>9}  {:>9}  {:>7}".format
@@ -131,7 +118,11 @@ def memory_model(
     pieces = -(-T // piece)
     dtype = model.weight_ih_l0.dtype
     of_step, of_state = kept_per_step(model), sum(model._widths()) * model.num_layers
-    found = _measured(model, T, B, piece, window) if measure else [None] * 3
+    found: Sequence[int | None] = [None] * 3
+    if measure and model.weight_ih_l0.device.type == "cpu":
+        from tinygrad_seq.bptt.measured import measured
+
+        found = measured(model, T, B, piece, window)
     ways = [
         ("full", T, 2),
         (f"√T checkpointing, k = {piece}", piece, pieces + 1),
@@ -179,111 +170,3 @@ def readable(count: int) -> str:
 
 def _size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-# ---------------------------------------------------------------------- measuring
-
-#: step(x, y, state) → (loss, state), as TruncatedBPTT takes it
-Step = Callable[[Any, Any, Any], tuple[Tensor, Any]]
-#: makes the first state
-Start = Callable[[], Any]
-
-
-def _measured(
-    model: Layer, steps: int, batch: int, piece: int, window: int
-) -> Sequence[int | None]:
-    """The bytes that were kept, three ways."""
-    if model.weight_ih_l0.device.type != "cpu":
-        return [None] * 3
-    x = np.zeros((steps, batch, model.input_size), model.weight_ih_l0.dtype)
-    random_state = default_generator().get_state()
-    gc.collect()
-    try:
-        with enable_grad():
-            return [
-                _fullest(_run_full, model, x, steps, {0}),
-                # When the last piece, which is a whole one, has been run again. After that there is
-                # one state less, and the weights' gradients wait to be complete.
-                _fullest(_run_checkpointed, model, x, piece, {-(-steps // piece)}),
-                # All windows after the first are alike.
-                _fullest(_run_truncated, model, x, window, {0, 1, 2}),
-            ]
-    finally:
-        default_generator().set_state(random_state)
-
-
-def _fullest(
-    run: Callable[[Step, Start, Any, int], None],
-    model: Layer,
-    x: np.ndarray,
-    k: int,
-    calls: set[int],
-) -> int:
-    """The most that is there at the end of those calls of the step, beyond what was before."""
-    model = copy.deepcopy(model).requires_grad_()
-    model.batch_first = False
-    for p in model.parameters():  # gradients are added to these
-        p.grad = zeros(p.shape, dtype=p.dtype)
-    found: list[int] = []
-    made = 0
-
-    def step(x: Any, _: Any, state: Any) -> tuple[Tensor, Any]:
-        nonlocal made
-        output, state = model(x, state)
-        loss = output.sum()
-        del output
-        if made in calls:
-            found.append(_held())
-        made += 1
-        return loss, state
-
-    def start() -> Any:
-        shapes = [(model.num_layers, x.shape[1], width) for width in model._widths()]
-        state = tuple(zeros(shape, dtype=x.dtype) for shape in shapes)
-        return state if len(state) > 1 else state[0]
-
-    with _traced():
-        before = _held()
-        run(step, start, x, k)
-    return max(found) - before
-
-
-def _run_full(step: Step, start: Start, x: np.ndarray, _: int) -> None:
-    step(x, x, start())
-
-
-def _run_checkpointed(step: Step, start: Start, x: np.ndarray, k: int) -> None:
-    total: Any = 0.0
-    state = start()
-    for stop in range(len(x), 0, -k)[::-1]:
-        part = x[max(0, stop - k) : stop]
-        loss, state = checkpoint(step, part, part, state)
-        total = total + loss
-    del state
-    total.backward()
-
-
-def _run_truncated(step: Step, start: Start, x: np.ndarray, k: int) -> None:
-    for _ in islice(TruncatedBPTT(k, k).run(step, x, x, start), 3):
-        pass
-
-
-def _held() -> int:
-    """Bytes of NumPy's arrays now, those of memory that is only kept for later left out."""
-    domain = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
-    traces = tracemalloc.take_snapshot().filter_traces([domain]).traces
-    return sum(trace.size for trace in traces) - store.idle()
-
-
-@contextmanager
-def _traced() -> Iterator[None]:
-    """tracemalloc at work, and no memory kept from before, which it would not know of."""
-    store.clear()
-    already = tracemalloc.is_tracing()
-    if not already:
-        tracemalloc.start()
-    try:
-        yield
-    finally:
-        if not already:
-            tracemalloc.stop()

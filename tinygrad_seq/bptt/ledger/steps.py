@@ -9,7 +9,8 @@ a cell computes, and nothing of the user's has to be replaced.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +19,7 @@ from tinygrad_seq.backend import device_of, to_host, transfer
 from tinygrad_seq.errors import ArgumentError, expect
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """One tensor of the state: its name, and its shape as the model has it."""
 
     name: str
@@ -40,8 +40,7 @@ class Part:
         return array.reshape(self.rows, self.width)
 
 
-@dataclass
-class Segment:
+class Segment(NamedTuple):
     """Step t on its own tape. ``before`` is empty where the cell starts from no state at all."""
 
     before: Sequence[Tensor]
@@ -49,10 +48,10 @@ class Segment:
     #: after the step, as leaves, and the loss that was computed from them
     seen: Sequence[Tensor]
     loss: Tensor | None
-    gates: Mapping[str, np.ndarray] = field(default_factory=dict)
+    gates: Mapping[str, np.ndarray]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Steps:
     """All steps 1 … T of a run, and products of vectors with their derivatives.
 
