@@ -13,7 +13,7 @@ from tinygrad_seq.cli.console import table
 from tinygrad_seq.errors import MissingDependencyError
 from tinygrad_seq.train import Run, RunFolder, Score, Task
 from tinygrad_seq.train.log import read_log
-from tinygrad_seq.train.picture import draw
+from tinygrad_seq.train.picture import draw, draw_flow
 
 
 def introduce(run: Run, screen: Console) -> None:
@@ -45,6 +45,9 @@ def conclude(task: Task, folder: RunFolder, screen: Console) -> None:
     try:
         draw(folder.log, folder.curves)
         files.append(folder.curves.name)
+        if task.config.flow:
+            draw_flow(folder.log, folder.flow)
+            files.append(folder.flow.name)
     except MissingDependencyError as error:
         screen.print(f"no picture: {error}")
     screen.print(f"\nin {folder.path}: {', '.join(files)}")

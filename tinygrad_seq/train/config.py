@@ -39,6 +39,7 @@ class TrainConfig:
     log_every: int = option(10, "Steps between lines of the log.")
     look_every: int = option(250, "Steps between looks at held-out data.")
     checkpoint_every: int = option(250, "Steps between saves.")
+    flow: bool = option(False, "See at each look how far back gradients reach.")
 
     def __post_init__(self) -> None:
         """Raises ArgumentError, naming the option, for a value out of range."""

@@ -19,13 +19,14 @@ PLACE = Path("runs")
 
 
 class RunFolder:
-    """``checkpoint.safetensors``, ``log.jsonl`` and ``curves.png`` in one place."""
+    """``checkpoint.safetensors``, ``log.jsonl``, ``curves.png`` and ``flow.png`` in one place."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.checkpoint = self.path / "checkpoint.safetensors"
         self.log = self.path / "log.jsonl"
         self.curves = self.path / "curves.png"
+        self.flow = self.path / "flow.png"
 
     def holds_run(self) -> bool:
         """Whether a run was started here."""

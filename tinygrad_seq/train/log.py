@@ -1,8 +1,8 @@
 """The log of a run: one JSON object per line, each with an ``event``.
 
-``header`` comes first (options, versions, sizes); then ``train``, ``validation`` and ``sample``
-as they happen; ``end`` last. A checkpoint remembers how many lines had been written, so that a
-resumed run takes the log up where the checkpoint left it.
+``header`` comes first (options, versions, sizes); then ``train``, ``validation``, ``flow`` and
+``sample`` as they happen; ``end`` last. A checkpoint remembers how many lines had been written, so
+that a resumed run takes the log up where the checkpoint left it.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tinygrad_seq.errors import AnomalyError
 from tinygrad_seq.nn import clip_grad_norm_
 from tinygrad_seq.train.evaluate import evaluating
+from tinygrad_seq.train.flow import flow
 from tinygrad_seq.train.log import Event
 from tinygrad_seq.train.run import Run
 from tinygrad_seq.train.stopwatch import Stopwatch
@@ -64,6 +65,8 @@ def look(run: Run, report: Report) -> None:
     """See how far the model has come: its score on held-out data, and something that it does."""
     with evaluating(run.model):
         report({"event": "validation", "step": run.step, **run.task.validate(run.model)})
+        if run.config.flow:
+            report(flow(run))
         text = run.task.show(run.model, run.step)
         if text is not None:
             report({"event": "sample", "step": run.step, "text": text})

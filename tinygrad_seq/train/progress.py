@@ -16,6 +16,7 @@ from rich.text import Text
 
 from tinygrad_seq.train.log import Event
 from tinygrad_seq.train.task import Task
+from tinygrad_seq.viz.flow import flow_bars
 
 PLAIN_LINES = 50
 
@@ -50,7 +51,8 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
-        show = {"train": self._train, "validation": self._validation, "sample": self._sample}
+        show = {"train": self._train, "validation": self._validation, "flow": self._flow,
+                "sample": self._sample}  # fmt: skip
         if event["event"] in show:
             show[event["event"]](event)
 
@@ -79,6 +81,9 @@ class Progress:
     def _validation(self, event: Event) -> None:
         measured = [m.show(event[m.key], m.words) for m in self.task.measures]
         self.console.print(f"\nstep {event['step']}: validation {', '.join(measured)}")
+
+    def _flow(self, event: Event) -> None:
+        self.console.print(flow_bars(event["norms"]))
 
     def _sample(self, event: Event) -> None:
         self.console.print(f"{indented(printable(event['text']))}\n")

@@ -10,6 +10,7 @@ from tinygrad_seq.bptt import detach_state
 from tinygrad_seq.errors import StateError, expect
 from tinygrad_seq.nn import Module
 from tinygrad_seq.train.config import TrainConfig
+from tinygrad_seq.train.flow import recurrent_layer
 from tinygrad_seq.train.task import Task
 from tinygrad_seq.train.tasks import TASKS
 
@@ -23,12 +24,15 @@ class Run:
     """
 
     def __init__(self, task: Task):
-        """Raises DeviceError for a device that is not there."""
+        """Raises DeviceError for a device that is not there, ArgumentError where the gradient
+        flow is asked of a model that has none."""
         self.task = task
         self.config = task.config
         as_device(self.config.device)
         manual_seed(self.config.seed)
         self.model: Module = task.new_model()
+        if self.config.flow:
+            recurrent_layer(task, self.model)
         self.optimizer = task.optimizer(self.model)
         #: updates so far; with the seed it says which data comes next
         self.step = 0

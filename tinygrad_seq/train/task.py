@@ -105,6 +105,10 @@ class Task(ABC):
         """The mean loss on a batch."""
         raise NotImplementedError
 
+    def next_loss(self, run: Run) -> Tensor:
+        """The loss that the next update will go down, as the run stands; nothing changes."""
+        return self.loss(run.model, *self.batch(run.step))
+
     def count(self, *batch: Any) -> int:
         """How many ``items`` a batch holds."""
         return int(self.config.batch)

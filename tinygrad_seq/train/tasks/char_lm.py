@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_seq import ops
 from tinygrad_seq.autograd import Tensor
 from tinygrad_seq.bptt import TruncatedBPTT
 from tinygrad_seq.data import Streams, Vocabulary
@@ -69,9 +70,8 @@ class CharTask(TextTask):
 
     def updates(self, run: Run) -> Iterator[tuple[Tensor, int]]:
         """Windows from the present position to the end of the text."""
-        k1, k2 = self.bptt.k1, self.bptt.k2
-        here = run.step % self.streams.windows * k1
-        since = max(0, here + k1 - k2)  # where the state was left
+        k1 = self.bptt.k1
+        since, here = self._place_of(run.step)
         x, y = self.streams.inputs[since:], self.streams.targets[since:]
         model: Any = run.model
         for window in self.bptt.run(model.loss, x, y, run.state, first=here - since):
@@ -79,6 +79,20 @@ class CharTask(TextTask):
             last = window.stop == len(x)
             run.state = None if last else window.boundary
             yield window.loss, k1 * self.config.batch
+
+    def _place_of(self, step: int) -> tuple[int, int]:
+        """Where the window of an update begins: where the state was left, and where losses do."""
+        k1, k2 = self.bptt.k1, self.bptt.k2
+        here = step % self.streams.windows * k1
+        return max(0, here + k1 - k2), here
+
+    def next_loss(self, run: Run) -> Tensor:
+        since, here = self._place_of(run.step)
+        stop = here + self.bptt.k1
+        logits, _ = run.model(self.streams.inputs[since:stop], run.state)
+        counted = logits[here - since :]  # (k1, B, V)
+        targets = self.streams.targets[here:stop].reshape(-1)
+        return ops.cross_entropy(counted.reshape(-1, counted.shape[-1]), targets)
 
     def validate(self, model: Any) -> Score:
         return self.score(evaluate(model, self.validation, self.config.batch))
