@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -24,8 +23,7 @@ class GraphInput(NamedTuple):
     output: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class GraphNode:
+class GraphNode(NamedTuple):
     """One op that was recorded, or one leaf, that is a tensor the user made.
 
     kind: "op", "parameter" (a leaf that a Module named) or "input" (any other leaf). op: which one,
@@ -45,8 +43,7 @@ class GraphNode:
     grad_norm: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(NamedTuple):
     """The nodes in the order they were made, inputs before what uses them; ``outputs`` are places
     among them."""
 
