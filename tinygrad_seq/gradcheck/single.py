@@ -83,7 +83,8 @@ def find(text: str, names: list[str], shapes: list[tuple[int, ...]], indexed: bo
 def call_of(fn: Any, order: int = 1, **options: Any) -> tuple[str, str]:
     """How a line that reproduces something begins and, beside the place, ends."""
     name = str(getattr(fn, "__name__", ""))
-    if isinstance(fn, Primitive) and registry.get(name) is fn:
+    own = str(getattr(fn, "__module__", "")).startswith("tinygrad_seq.")
+    if isinstance(fn, Primitive) and registry.get(name) is fn and own:
         name = f"tg.{name}"
     elif not name.isidentifier():
         name = "fn"
