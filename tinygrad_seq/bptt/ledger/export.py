@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,4 +111,4 @@ def _plain(values: Any) -> Any:
     """Lists as they are, with words for what is not finite."""
     if isinstance(values, list):
         return [_plain(value) for value in values]
-    return values if np.isfinite(values) else str(values)
+    return values if math.isfinite(values) else str(values)

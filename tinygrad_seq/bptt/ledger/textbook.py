@@ -177,10 +177,13 @@ def alike(ledger: Ledger) -> list[list[str]]:
 def general(ledger: Ledger, suffix: str) -> Layer:
     """∂L/∂state_t = by L_t itself + by the layer above + what step t+1 hands back."""
     seen, backward, back = [], [], []
+    for name, gate in ledger.gates.items():
+        if name[1:] == suffix:
+            seen.append(Term(f"{name[0]}{mark(suffix)}_[t]", gate))
     for name, symbol in states_of(ledger, suffix).items():
         seen.append(Term(symbol, ledger.states[name], first=0))
         handed = parts(ledger, name)[1]
-        later = Term(f"from step [t+1] to {symbol}", handed, first=0, last=ledger.steps - 1)
+        later = Term(f"from the next step to {symbol}", handed, first=0, last=ledger.steps - 1)
         found = arrives(ledger, name, symbol, [[later]])
         backward.append(found)
         back += [term for product in found.right for term in product] + [found.left]
