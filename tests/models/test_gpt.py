@@ -380,6 +380,10 @@ def test_files_that_do_not_fit(tmp_path):
     config.write_text('{"n_head": 2, "activation_function": "relu"}')
     with pytest.raises(StateError, match="relu"):
         GPT.from_pretrained(tmp_path)
+    for option in ('"scale_attn_weights": false', '"scale_attn_by_inverse_layer_idx": true'):
+        config.write_text(f'{{"n_head": 2, {option}}}')
+        with pytest.raises(StateError, match="scale_attn"):
+            GPT.from_pretrained(tmp_path)
     config.write_text('{"n_head": 2}')
     with pytest.raises(StateError, match=r"model\.safetensors"):
         GPT.from_pretrained(tmp_path)

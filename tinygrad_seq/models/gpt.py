@@ -45,6 +45,9 @@ from tinygrad_seq.nn.recurrent.noise import dropout_mask
 
 #: the names by which configurations call the activation that this model has
 TANH_GELU = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh")
+#: options of configurations that would make it another model, and what they have to be
+PLAIN = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False,
+         "add_cross_attention": False}  # fmt: skip
 
 
 class CausalSelfAttention(Watchable):
@@ -287,6 +290,9 @@ class GPT(Module):
         config = read_config(folder, "n_head")
         gelu = config.get("activation_function", "gelu_new")
         expect(gelu in TANH_GELU, "GPT", f"activation_function in {TANH_GELU}", gelu, StateError)
+        for name, plain in PLAIN.items():
+            given = config.get(name, plain)
+            expect(given == plain, "GPT", f"{name} = {plain}", given, StateError)
         eps = config.get("layer_norm_epsilon", 1e-5)
         state = read_weights(folder, device)
         return cls._from_state(state, config["n_head"], eps, device, dtype)
