@@ -240,15 +240,18 @@ def test_a_partial_gpu_record_is_drawn_too(tmp_path, gpu_cells):
     assert gpu_cells["draw_gpu"](record, COUNTS) is None
 
 
-def test_the_runner_names_notebook_and_cell(tmp_path):
+@pytest.mark.parametrize(
+    ("cell", "said"), [("assert 0", "AssertionError"), ("import os; os._exit(3)", "Kernel died")]
+)
+def test_the_runner_names_notebook_and_cell(tmp_path, cell, said):
     pytest.importorskip("ipykernel", reason="ipykernel is not installed")
     new = nbformat.v4
-    cells = [new.new_markdown_cell("# A"), new.new_code_cell("1"), new.new_code_cell("assert 0")]
+    cells = [new.new_markdown_cell("# A"), new.new_code_cell("1"), new.new_code_cell(cell)]
     nbformat.write(new.new_notebook(cells=cells), tmp_path / "wrong.ipynb")
     done = subprocess.run([sys.executable, RUNNER, tmp_path], capture_output=True, text=True)
     assert done.returncode == 1
     assert "wrong.ipynb, cell 2, counted from 0" in done.stderr
-    assert "AssertionError" in done.stderr
+    assert said in done.stderr
 
 
 def test_the_runner_leaves_files_alone_and_draws_inline(tmp_path):

@@ -28,7 +28,7 @@ def run(path: Path) -> tuple[float, str]:
     """Execute one notebook. → how long it took, and what went wrong, with the cell, or ''."""
     import nbformat
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     started = time.monotonic()
     notebook = nbformat.read(path, as_version=4)
@@ -41,7 +41,7 @@ def run(path: Path) -> tuple[float, str]:
     wrong = ""
     try:
         client.execute()
-    except (CellExecutionError, CellTimeoutError) as error:
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         wrong = f"cell {reached[-1]}, counted from 0: {str(error).strip()}"
     return time.monotonic() - started, wrong
 
