@@ -3,11 +3,11 @@
     PYTHONPATH=. TINYGRAD_SEQ_DATA=… python benchmarks/seq2seq.py [--task dates|addition]
         [--epochs N] [--seeds N] [--plot FILE] [--map FILE] [--json FILE]
 
-Trains GRU encoders and decoders side by side and reports the share of the last tenth of the lines,
-which they have not seen, that they answer without any mistake. Dates are learned once. When a model
-sees how to carry is a matter of luck, so sums are learned from several seeds; ``--plot`` draws
-their shares after every epoch and the means of these into one picture. ``--map`` draws what was
-looked at while a date was written, which is printed too.
+Trains GRU encoders and decoders side by side, for dates a Transformer too, and reports the share of
+the last tenth of the lines, which they have not seen, that they answer without any mistake. Dates
+are learned once. When a model sees how to carry is a matter of luck, so sums are learned from
+several seeds; ``--plot`` draws their shares after every epoch and the means of these into one
+picture. ``--map`` draws what was looked at while a date was written, which is printed too.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ from tinygrad_seq import nn, optim
 from tinygrad_seq.bench import environment, write_results
 from tinygrad_seq.data import SymbolVocabulary, addition, collate, dates, pair_batches
 from tinygrad_seq.data.pairs import Pair
-from tinygrad_seq.models import Seq2Seq
+from tinygrad_seq.models import Seq2Seq, TransformerSeq2Seq
 from tinygrad_seq.viz.attention import attention_blocks, plot_attention
 
+Model = Seq2Seq | TransformerSeq2Seq
 #: task → model → its options
 MODELS: dict[str, dict[str, dict[str, Any]]] = {
     "dates": {
         "attention": {"hidden": 64, "bidirectional": True, "attention": "general"},
         "no attention": {"hidden": 64, "bidirectional": True},
+        "Transformer": {"kind": "transformer", "hidden": 64},
     },
     "addition": {
         "source reversed": {"hidden": 128, "reverse": True},
@@ -62,12 +64,15 @@ class Translation:
         cut = len(pairs) - len(pairs) // 10
         return cls(source, target, pairs[:cut], pairs[cut:])
 
-    def model(self, **options: Any) -> Seq2Seq:
+    def model(self, **options: Any) -> Model:
         """A model that reads and writes these symbols."""
         sizes = (len(self.source), len(self.target))
+        if options.get("kind") == "transformer":
+            width = options["hidden"]
+            return TransformerSeq2Seq(*sizes, width, 4, 1, dropout=0.0, norm_first=True)
         return Seq2Seq(*sizes, **{"embedding": 16, "kind": "gru", **options})
 
-    def exact(self, model: Seq2Seq, batch: int = 500) -> float:
+    def exact(self, model: Model, batch: int = 500) -> float:
         """The share of what was held out that the model answers without any mistake."""
         right = 0
         for block in (self.unseen[i : i + batch] for i in range(0, len(self.unseen), batch)):
@@ -77,7 +82,7 @@ class Translation:
             right += sum(map(list.__eq__, self.target.decode_batch(said), expected))
         return right / len(self.unseen)
 
-    def look(self, model: Seq2Seq, text: str) -> tuple[str, np.ndarray]:
+    def look(self, model: Model, text: str) -> tuple[str, np.ndarray]:
         """What the model says to a text, and where it looked (S, T), the end symbol left out."""
         source = tg.tensor(self.source.encode(text)[:, None])
         answer = model.generate(source, length=12, return_weights=True)
@@ -88,7 +93,11 @@ class Translation:
 
 
 def train(
-    model: Seq2Seq, data: Translation, epochs: int, rate: float = 0.005, batch: int = 128
+    model: Model,
+    data: Translation,
+    epochs: int,
+    rate: float = 0.005,
+    batch: int = 128,
 ) -> Iterator[float]:
     """Adam, its rate falling to 0 in a straight line; → after every epoch the mean loss in it."""
     generator, optimizer = tg.Generator(0), optim.Adam(model.parameters(), lr=rate)
@@ -108,7 +117,7 @@ def train(
         yield float(np.mean(losses))
 
 
-def course(model: Seq2Seq, data: Translation, task: str, name: str, epochs: int) -> list[float]:
+def course(model: Model, data: Translation, task: str, name: str, epochs: int) -> list[float]:
     """Train, and report the share of exact answers before the first and after every epoch."""
     shares = [data.exact(model)]
     for epoch, loss in enumerate(train(model, data, epochs, RATES[task]), start=1):
@@ -117,7 +126,7 @@ def course(model: Seq2Seq, data: Translation, task: str, name: str, epochs: int)
     return shares
 
 
-def show(data: Translation, model: Seq2Seq, path: Path | None) -> None:
+def show(data: Translation, model: Model, path: Path | None) -> None:
     """The attention map of the example, on the screen and if there is a path as a picture."""
     said, weights = data.look(model, EXAMPLE)
     print(attention_blocks(weights, EXAMPLE, said))

@@ -10,7 +10,11 @@ from tinygrad_seq.models.seq2seq import Answers
 
 LINES = [(f"{a}+{b}", str(a + b)) for a in range(5) for b in range(4)]
 SMALL = {
-    "dates": {"attention": {"hidden": 4, "attention": "dot"}, "no attention": {"hidden": 4}},
+    "dates": {
+        "attention": {"hidden": 4, "attention": "dot"},
+        "no attention": {"hidden": 4},
+        "Transformer": {"kind": "transformer", "hidden": 4},
+    },
     "addition": {"source reversed": {"hidden": 4, "reverse": True}, "not reversed": {"hidden": 4}},
 }
 

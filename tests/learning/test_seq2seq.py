@@ -65,6 +65,14 @@ def test_dates_are_translated_with_attention(reached):
     assert (fields_looked_at(data, model, texts) >= 0.9).all()
 
 
+def test_dates_are_translated_by_a_transformer(reached):
+    skip_without("dates")
+    data, epochs = Translation.of(dates()), 3
+    _, exact = learned(data, MODELS["dates"]["Transformer"], epochs)
+    reached("dates", "Transformer 1 + 1 × 64", 100 * exact, "≥ 99", "% exact", f"{epochs} epochs")
+    assert exact >= 0.99
+
+
 def test_sums_are_learned_faster_from_a_reversed_source(reached):
     """When a model sees how to carry is a matter of luck: before that, and from two seeds."""
     skip_without("addition")
