@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -73,6 +73,11 @@ class Block:
         unsettled: np.ndarray = ((self.ratio() > 1) | bent | unknown) & ~still
         return unsettled
 
+    @property
+    def known_wrong(self) -> bool:
+        """Whether a derivative in it is sure to be wrong."""
+        return any(f.verdict == "wrong" for f in self.findings.values())
+
     def put(self, i: int, j: int, finding: Finding) -> None:
         """Keep a finding; its numeric value is better than that of the first look."""
         self.findings[i, j] = finding
@@ -134,21 +139,40 @@ def closer_look(blocks: list[Block], view: View, tol: Tolerance) -> None:
     ratio = [np.where(o, b.ratio(), -1) for o, b in zip(opened, blocks, strict=True)]
     order = np.argsort(-np.concatenate(ratio).max(axis=0, initial=-1), kind="stable")
     for j in map(int, order):
-        todo = [
-            (block, int(i), part.start + int(i))
-            for block, o, part in zip(blocks, opened, view.rows, strict=True)
-            if not any(f.verdict == "wrong" for f in block.findings.values())
-            for i in np.flatnonzero(o[:, j])
-        ]
-        if todo:
-            _judge_column(j, todo, view, tol)
+        opened_here = [
+            [(block, int(i), part.start + int(i))
+             for i in sorted(np.flatnonzero(o[:, j]), key=lambda i: -r[i, j])]
+            for block, o, r, part in zip(blocks, opened, ratio, view.rows, strict=True)
+            if not block.known_wrong
+        ]  # fmt: skip
+        rungs = _Rungs(view, j, tol)
+        # If the worst of a block is wrong, that is enough.
+        _judge_column([todo[0] for todo in opened_here if todo], j, rungs, view)
+        rest = [at for todo in opened_here for at in todo[1:] if not at[0].known_wrong]
+        _judge_column(rest, j, rungs, view)
 
 
-def _judge_column(j: int, todo: list[tuple[Block, int, int]], view: View, tol: Tolerance) -> None:
-    """Put the findings on the open elements of one column into their blocks."""
-    line = view.line(j)
+class _Rungs:
+    """The ladder of one column, walked down as far as is needed and no more than once."""
+
+    def __init__(self, view: View, j: int, tol: Tolerance):
+        self.line = view.line(j)
+        self._walk = survey(self.line, ladder_of(self.line, tol.eps, float(view.sizes[j])))
+        self._known: list[tuple[float, np.ndarray, np.ndarray]] = []
+
+    def __iter__(self) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
+        yield from self._known
+        for rung in self._walk:
+            self._known.append(rung)
+            yield rung
+
+
+def _judge_column(todo: list[tuple[Block, int, int]], j: int, rungs: _Rungs, view: View) -> None:
+    """Put the findings on open elements of one column into their blocks."""
     stencils: dict[int, list[Stencil]] = {row: [] for _, _, row in todo}
-    for h, values, noise in survey(line, ladder_of(line, tol.eps, float(view.sizes[j]))):
+    if not todo:
+        return
+    for h, values, noise in rungs:
         left = []
         for block, i, row in todo:
             stencil = Stencil(h, values[row], float(noise[row]))
@@ -160,8 +184,10 @@ def _judge_column(j: int, todo: list[tuple[Block, int, int]], view: View, tol: T
         todo = left
         if not todo:
             return
-    faint = 100 * line.epsilon / line.reach
+    faint = 100 * rungs.line.epsilon / rungs.line.reach
     for block, i, row in todo:
+        if block.known_wrong:
+            continue
         analytic, margin = float(block.analytic[i, j]), float(block.margin[i, j])
         finding = judge(analytic, stencils[row], margin, block.rtol, faint)
         if finding.verdict == "wrong" and not finding.note:

@@ -108,7 +108,7 @@ def check_op(
     reports = []
     for sample in op.samples:
         call = call_of(op, sample, device)
-        if not call.inputs or not _is_floating(call):
+        if not call.inputs or not has_gradient(call):
             continue
         check = gradcheck if order == 1 else gradgradcheck
         name = f"{op.name}{sample}"
@@ -121,7 +121,8 @@ def check_op(
     return reports
 
 
-def _is_floating(call: Call) -> bool:
+def has_gradient(call: Call) -> bool:
+    """Whether an output is floating."""
     out = call.fn(*call.inputs)
     outs = out if isinstance(out, tuple) else (out,)
     return any(o.dtype.kind == "f" for o in outs)

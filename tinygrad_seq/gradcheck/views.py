@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -42,15 +43,33 @@ class View:
 
 def full_views(subject: Subject, centre: np.ndarray, epsilon: float) -> list[View]:
     """Every element of every variable against every element of every output."""
+
+    @cache  # one pass answers for all elements of the row
+    def again(row: int, seed: int) -> list[np.ndarray]:
+        one_hot = np.eye(1, centre.size, row)[0]
+        return wobbled(subject, [one_hot[part] for part in subject.slices], seed)
+
     return [
-        _full_view(subject, k, rows, centre, epsilon)
+        _full_view(subject, k, rows, again, centre, epsilon)
         for k, rows in enumerate(jacobian_rows(subject))
     ]
 
 
 def _full_view(
-    subject: Subject, k: int, analytic: np.ndarray, centre: np.ndarray, epsilon: float
-) -> View:
+    subject: Subject, k: int, analytic: np.ndarray, again: Callable[[int, int], list[np.ndarray]],
+    centre: np.ndarray, epsilon: float,
+) -> View:  # fmt: skip
+    def again_here(row: int, j: int, seed: int) -> float:
+        return float(again(row, seed)[k][j])
+
+    sizes = np.abs(subject.variables[k].value.astype(np.float64)).ravel()
+    line = _element_line(subject, k, centre, epsilon)
+    return View(analytic, again_here, line, subject.slices, sizes)
+
+
+def _element_line(
+    subject: Subject, k: int, centre: np.ndarray, epsilon: float
+) -> Callable[[int], Line]:
     value, scale = subject.variables[k].value, subject.variables[k].scale
     size = np.abs(centre) * subject.coarseness(epsilon)
 
@@ -59,13 +78,7 @@ def _full_view(
         direction[j] = 1.0
         return Line(mover(subject, k, direction), centre, float(scale[j]), size, epsilon)
 
-    def again(row: int, j: int, seed: int) -> float:
-        one_hot = np.eye(1, centre.size, row)[0]
-        weights = [one_hot[part] for part in subject.slices]
-        return float(wobbled(subject, weights, seed)[k][j])
-
-    sizes = np.abs(value.astype(np.float64)).ravel()
-    return View(analytic, again, line, subject.slices, sizes)
+    return line
 
 
 def element(
@@ -74,8 +87,7 @@ def element(
     """∂output/∂input of one element of all outputs and one of variable k → (it, its line)."""
     one_hot = np.eye(1, centre.size, row)[0]
     found = pulled(subject, [one_hot[part] for part in subject.slices])
-    nothing = np.zeros((0, subject.variables[k].value.size))
-    line = _full_view(subject, k, nothing, centre, epsilon).line(j)
+    line = _element_line(subject, k, centre, epsilon)(j)
     return float(host(found, subject.point)[k][j]), line
 
 
