@@ -23,7 +23,7 @@ from tinygrad_seq.train.log import read_log
 TINY = ["--embedding", "4", "--hidden", "24", "--batch", "4", "--bptt", "8", "--steps", "60",
         "--look-every", "30", "--lr", "0.02"]  # fmt: skip
 TEXT = "she sells sea shells by the sea shore.\n" * 30
-COMMANDS = ("train", "sample", "translate", "attend", "gradcheck", "ops", "info")
+COMMANDS = ("train", "sample", "translate", "attend", "color", "gradcheck", "ops", "info")
 
 
 @pytest.fixture(scope="module")

@@ -32,9 +32,15 @@ def test_time_runs_across_and_units_down(tmp_path, drawn):
     plot_activations(VALUES, tmp_path / "a.svg", labels="ab\n $", title="h of $x$")
     image = drawn[0].axes[0].images[0]
     np.testing.assert_array_equal(image.get_array(), VALUES.T)
+    assert tuple(image.get_extent()) == (-0.5, 4.5, 3.5, -0.5)
     assert {"unit", "input", "activation", "a", "b", "↵", "␣", "$", "h of $x$"} <= set(
         words_of(tmp_path / "a.svg")
     )
+
+
+def test_units_are_numbered_from_where_one_likes(tmp_path, drawn):
+    plot_activations(VALUES, tmp_path / "a.svg", first=1)
+    assert drawn[0].axes[0].get_ylim() == (4.5, 0.5)
 
 
 def test_blue_is_negative_white_zero_red_positive(tmp_path, drawn):

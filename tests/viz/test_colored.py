@@ -1,6 +1,7 @@
 """Text coloured by the activations of one unit."""
 
 import io
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -51,6 +52,12 @@ def test_a_terminal_with_colours_gets_them():
 
 def test_256_colours_are_used_where_there_are_no_more():
     assert "48;5;" in printed("ab", [-1, 0.37], color_system="256", force_terminal=True)
+
+
+def test_16_colours_show_the_sign_and_two_strengths():
+    text = printed("abcde", [-1, -0.4, 0, 0.4, 1], color_system="standard", force_terminal=True)
+    codes = re.findall(r"\x1b\[([\d;]+)m[abcde]", text)
+    assert codes == ["37;44", "30;104", "30;47", "30;101", "37;41"]
 
 
 @pytest.mark.parametrize("options", [{}, {"force_terminal": True, "no_color": True}])

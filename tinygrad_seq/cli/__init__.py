@@ -15,6 +15,8 @@ import typer
 
 import tinygrad_seq
 from tinygrad_seq.cli.attend import attend
+from tinygrad_seq.cli.bptt import bptt
+from tinygrad_seq.cli.color import color
 from tinygrad_seq.cli.gradcheck import gradcheck
 from tinygrad_seq.cli.info import info
 from tinygrad_seq.cli.ops import ops
@@ -31,8 +33,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 app.add_typer(train, name="train")
-for command in (sample, translate, attend, gradcheck, ops, info):
-    app.command(no_args_is_help=command in (sample, translate, attend))(command)
+for command in (sample, translate, attend, color, bptt, gradcheck, ops, info):
+    app.command(no_args_is_help=command in (sample, translate, attend, color))(command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -22,14 +22,15 @@ def plot_activations(
     *,
     labels: Sequence[str] | None = None,
     title: str = "",
+    first: int = 0,
 ) -> None:
     """Draw activations over time, blue where negative, white at 0, red where positive.
 
     values (T, H): T steps of H units, or a mapping of names to such arrays (the gates of an LSTM:
     ``gate_panels``), each drawn in a panel of its own below the one before; H may differ. All
     panels have one scale, symmetric around 0, up to the largest size there is. labels: what came in
-    at each of the T steps, a text is as many labels as it has characters. The suffix of ``path``
-    says in which format.
+    at each of the T steps, a text is as many labels as it has characters. first: the number of the
+    first unit. The suffix of ``path`` says in which format.
 
     Raises DataError if there is nothing to draw, or shapes or labels do not fit, or a value is not
     finite; MissingDependencyError without matplotlib.
@@ -45,8 +46,9 @@ def plot_activations(
     figure = new_figure(width, 1.0 + sum(heights) + 0.3 * len(heights))
     drawn = figure.subplots(len(panels), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (name, part) in zip(drawn, panels.items(), strict=True):
+        place = (-0.5, steps - 0.5, first + part.shape[1] - 0.5, first - 0.5)
         image = axes.imshow(part.T, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto",
-                            interpolation="nearest")  # fmt: skip
+                            interpolation="nearest", extent=place)  # fmt: skip
         axes.set_ylabel(f"unit of {name}" if name else "unit", fontsize="large")
         axes.yaxis.get_major_locator().set_params(integer=True)
     _label_time(drawn[-1], steps, labels)

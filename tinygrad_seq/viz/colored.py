@@ -25,6 +25,9 @@ BLUE: RGB = (33, 102, 172)
 RED: RGB = (178, 24, 43)
 DARK = 0.75
 TAB = 4
+# Where a terminal has 16 colours only, by the levels of the marks below.
+FEW = {-2: "white on blue", -1: "black on bright_blue", 0: "black on white",
+       1: "black on bright_red", 2: "white on red"}  # fmt: skip
 # Below 1/6 of the largest size nothing is marked, above 1/2 the mark is a strong one.
 MARKS = {-2: "=", -1: "-", 0: " ", 1: "+", 2: "#"}
 
@@ -51,11 +54,18 @@ def color_of(value: float, scale: float) -> RGB:
     return red, green, blue
 
 
-def colored_text(text: str, values: Any, columns: int = 80, scale: float | None = None) -> Text:
+def colored_text(
+    text: str,
+    values: Any,
+    columns: int = 80,
+    scale: float | None = None,
+    few_colors: bool = False,
+) -> Text:
     """The text for a terminal, with a coloured background behind each character.
 
     values: one number for each character. columns: where lines are broken. scale: the size that
-    gets full colour, by default the largest there is. A line break is shown as ↵, a tab as ⇥ and
+    gets full colour, by default the largest there is. few_colors: only those that every terminal
+    with colours has, in two strengths of each. A line break is shown as ↵, a tab as ⇥ and
     blanks up to the next fourth column, what cannot be printed as a dot.
 
     Raises DataError unless there is a finite value for each character, ArgumentError for a scale
@@ -63,7 +73,9 @@ def colored_text(text: str, values: Any, columns: int = 80, scale: float | None 
     """
     numbers, scale = _checked(text, values, scale)
     lines = [
-        Text.assemble(*((shown, _terminal_style(value, scale)) for shown, value in line))
+        Text.assemble(
+            *((shown, _terminal_style(value, scale, few_colors)) for shown, value in line)
+        )
         for line in _lines(text, numbers, columns)
     ]
     return Text("\n").join(lines)
@@ -95,10 +107,12 @@ def print_colored(console: Console, text: str, values: Any, scale: float | None 
         console.print(marked_text(text, numbers, console.width, scale), soft_wrap=True)
         legend = Text("= and - negative, + and # positive; = and # beyond half of the largest")
     else:
-        console.print(colored_text(text, numbers, console.width, scale), soft_wrap=True)
+        few = console.color_system in ("standard", "windows")
+        shown = colored_text(text, numbers, console.width, scale, few)
+        console.print(shown, soft_wrap=True)
         legend = Text()
         for share in np.linspace(-1, 1, 9).tolist():
-            legend.append(f"{share * scale:^+7.2f}", _terminal_style(share * scale, scale))
+            legend.append(f"{share * scale:^+7.2f}", _terminal_style(share * scale, scale, few))
     console.print()
     console.print(legend)
 
@@ -156,7 +170,9 @@ def _shown(character: str, at: int) -> str:
     return character if character == " " else sign(character)
 
 
-def _terminal_style(value: float, scale: float) -> str:
+def _terminal_style(value: float, scale: float, few_colors: bool) -> str:
+    if few_colors:
+        return FEW[_level(value, scale)]
     letters = "#ffffff" if abs(value) > DARK * scale else "#000000"
     return f"{letters} on {_hex(color_of(value, scale))}"
 
