@@ -38,6 +38,8 @@ class Model:
     """What a ledger needs of a model. States are lists of tensors."""
 
     kind: str
+    #: the inputs, time first
+    x: Any
 
     def initial(self) -> list[Tensor]:
         """The state before the first step, with its history."""
@@ -75,6 +77,7 @@ class Layers(Model):
         expect(not model.bidirectional, "ledger", expected, got, ArgumentError)
         self.model, self.given, self.state = model, inputs, initial
         self.layout = Layout("ledger", inputs, None, model.input_size, model.batch_first)
+        self.x = self.layout.x
         self.starts = model._starts(self.layout, initial)
         self.suffixes = [suffix for suffix, _ in model._units()]
         self.count = len(model._states)
@@ -90,7 +93,7 @@ class Layers(Model):
 
     def step(self, t: int, before: Sequence[Tensor]) -> Taken:
         layers = len(self.suffixes)
-        x = ops.expand_dims(self.layout.x[t - 1], 0)
+        x = ops.expand_dims(self.x[t - 1], 0)
         after: list[list[Tensor]] = []
         gates: dict[str, Tensor] = {}
         for k, suffix in enumerate(self.suffixes):
@@ -113,12 +116,12 @@ class Layers(Model):
     def outputs(self) -> Iterator[Tensor]:
         output = self.model(self.given, self.state)[0]
         time = 1 if self.layout.batch_first and self.layout.batched else 0
-        return (output[:, t] if time else output[t] for t in range(self.layout.x.shape[0]))
+        return (output[:, t] if time else output[t] for t in range(len(self.x)))
 
     def history(self) -> Sequence[Sequence[Tensor]]:
         with no_grad():
-            _, runs = self.model._through(self.layout.x, self.starts, None)
-            steps = range(self.layout.x.shape[0])
+            _, runs = self.model._through(self.x, self.starts, None)
+            steps = range(len(self.x))
             units = [[run.output, run.inner.cells][: self.count] for run in runs]
             return [[part[t] for part in _by_name(units)] for t in steps]
 
@@ -129,14 +132,14 @@ class OneCell(Model):
     def __init__(self, model: Unit, inputs: Any, initial: Any):
         self.kind = next(kind for cls, kind in _CELLS.items() if isinstance(model, cls))
         _expect_still(model)
-        self.model, self.given, self.state = model, inputs, initial
+        self.model, self.x, self.state = model, inputs, initial
         # One run of the cell itself refuses what does not fit.
         with no_grad():
             model(inputs[0], initial)
         self.batched = inputs.ndim == 3
 
     def initial(self) -> list[Tensor]:
-        x = self.given[0]
+        x = self.x[0]
         if self.state is None:
             rows = x.shape[:-1]
             widths = self.model._widths()
@@ -148,7 +151,7 @@ class OneCell(Model):
         return [name[0] for name in self.model._states]
 
     def step(self, t: int, before: Sequence[Tensor]) -> Taken:
-        x = self.given[t - 1]
+        x = self.x[t - 1]
         rows = x.shape[0] if self.batched else 1
         flat = [ops.reshape(h, (rows, h.shape[-1])) for h in before]
         unit, _ = taken(self.model, ops.reshape(x, (1, rows, x.shape[-1])), flat, "")
@@ -160,8 +163,8 @@ class OneCell(Model):
 
     def outputs(self) -> Iterator[Tensor]:
         state = self.state
-        for t in range(len(self.given)):
-            state = self.model(self.given[t], state)
+        for t in range(len(self.x)):
+            state = self.model(self.x[t], state)
             yield state[0] if isinstance(state, tuple) else state
 
 
@@ -171,7 +174,7 @@ class Own(Model):
     kind = "cell"
 
     def __init__(self, cell: Callable[[Any, Any], Any], inputs: Any, initial: Any):
-        self.cell, self.given, self.start = cell, inputs, initial
+        self.cell, self.x, self.start = cell, inputs, initial
         self.nested = initial
 
     def initial(self) -> list[Tensor]:
@@ -191,14 +194,14 @@ class Own(Model):
 
     def outputs(self) -> Iterator[Tensor]:
         state = self.start
-        for t in range(1, len(self.given) + 1):
+        for t in range(1, len(self.x) + 1):
             state, found = self._after(t, state)
             yield found[0]
 
     def _after(self, t: int, state: Any) -> tuple[Any, list[Tensor]]:
         """The state that the cell makes of one, as it is nested, and its tensors."""
         shapes = [h.shape for h in tensors_of(state, "ledger")]
-        result = self.cell(self.given[t - 1], state)
+        result = self.cell(self.x[t - 1], state)
         found = tensors_of(result, "ledger")
         expect(found, "ledger", "the cell to return a state", repr(result), ArgumentError)
         got = [h.shape for h in found]

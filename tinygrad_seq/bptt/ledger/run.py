@@ -44,7 +44,7 @@ def run(model: Any, inputs: Any, loss: Loss, initial: Any, params: Any) -> Ledge
     return Ledger(
         kind=known.kind,
         nonlinearity=getattr(model, "nonlinearity", None) if known.kind == "RNN" else None,
-        inputs=_inputs(known, inputs, steps),
+        inputs=_inputs(known, steps),
         states=states,
         gates=gates,
         losses=losses,
@@ -130,7 +130,7 @@ def _recorded(model: Model, loss: Loss, leaves: Mapping[str, Tensor]) -> tuple[S
     state: Sequence[Tensor] = initial
     segments: list[Segment] = []
     values = [0.0]
-    for t in range(1, _length(model) + 1):
+    for t in range(1, len(model.x) + 1):
         before = [_leaf(h) for h in state]
         step = model.step(t, before)
         # An ordinary run may round otherwise; a net that explodes would not forgive that later.
@@ -143,12 +143,6 @@ def _recorded(model: Model, loss: Loss, leaves: Mapping[str, Tensor]) -> tuple[S
     parts = _parts(model, segments[-1].after)
     steps = Steps(parts, initial, segments, leaves)
     return steps, np.array(values, steps.dtype)
-
-
-def _length(model: Model) -> int:
-    """T, of inputs whose time may be the second axis."""
-    layout = getattr(model, "layout", None)
-    return len(model.given) if layout is None else int(layout.x.shape[0])  # type: ignore[attr-defined]
 
 
 def _leaf(tensor: Tensor) -> Tensor:
@@ -242,10 +236,9 @@ def _gates(steps: Steps) -> dict[str, np.ndarray]:
     }
 
 
-def _inputs(model: Model, inputs: Any, steps: Steps) -> np.ndarray:
+def _inputs(model: Model, steps: Steps) -> np.ndarray:
     """x_t (T+1, B, D), 0 at t = 0."""
-    layout = getattr(model, "layout", None)
-    x = host(inputs if layout is None else layout.x)
+    x = host(model.x)
     rows = steps.shape[0]
     per_row = x.ndim > 1 and x.shape[1] == rows
     x = x.reshape(len(x), rows if per_row else 1, -1).astype(steps.dtype)
