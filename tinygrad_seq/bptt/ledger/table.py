@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -61,6 +61,8 @@ def table(ledger: Ledger, digits: int = 4) -> str:
     title = f"{_named(ledger)} over T = {ledger.steps} steps"
     loss = f"L = Σ_t L_t = {number(ledger.loss, digits)}"
     lines = wrapped("", [title, _size(ledger), loss], "; ")
+    weights = list(_weights(ledger, layers, digits))
+    lines += wrapped("with ", weights, "; ") if weights else []
     return "\n".join([*lines, *_blocks(sections, ledger.steps, digits), _checked(ledger)])
 
 
@@ -73,6 +75,25 @@ def _size(ledger: Ledger) -> str:
     rows = f"{ledger.batch} rows in the batch; " if ledger.batch > 1 else ""
     widths = [("x", ledger.inputs), *ledger.states.items()]
     return rows + "size of " + ", ".join(f"{name} {h.shape[-1]}" for name, h in widths)
+
+
+def _weights(ledger: Ledger, layers: Sequence[Layer], digits: int) -> Iterator[str]:
+    """The values of the small parameters, by what the books call them."""
+    targets = {outer.parameter: outer.target for layer in layers for outer in layer.outers}
+    names = list(targets.values())
+    for name, values in ledger.weights.items():
+        if values.size > ENTRIES:
+            continue
+        symbol = targets.get(name, name)
+        if names.count(symbol) > 1:  # of the two biases the books know the sum
+            symbol = name
+        yield f"{symbol} = {_nested(values.tolist(), digits)}"
+
+
+def _nested(values: Any, digits: int) -> str:
+    if isinstance(values, list):
+        return f"[{', '.join(_nested(value, digits) for value in values)}]"
+    return f"{values:.{digits}g}"
 
 
 def _checked(ledger: Ledger) -> str:

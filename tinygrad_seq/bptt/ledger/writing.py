@@ -28,8 +28,8 @@ def number(value: float, digits: int = 4) -> str:
         return "0"
     if not np.isfinite(value):
         return str(float(value))
-    mantissa, e, exponent = f"{value:#.{digits}g}".rstrip(".").partition("e")
-    return mantissa + (f"e{int(exponent):+d}" if e else "")
+    mantissa, e, exponent = f"{value:#.{digits}g}".partition("e")
+    return mantissa.rstrip(".") + (f"e{int(exponent):+d}" if e else "")
 
 
 def vector(values: np.ndarray, digits: int = 4, most: int = 8) -> str:
