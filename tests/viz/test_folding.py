@@ -5,6 +5,7 @@ import pytest
 
 import tinygrad_seq as tg
 from tinygrad_seq import nn
+from tinygrad_seq.models import Seq2Seq
 from tinygrad_seq.viz.folding import Folding
 
 
@@ -127,6 +128,27 @@ def test_a_later_loop_may_read_an_earlier_one():
     loops = ops_of(folded(total))
     assert [len(steps) for steps in loops] == [5, 5]
     assert sorted(loops[1][1]) == sorted(["matmul", "pow", "sum", "add"])
+
+
+def test_what_is_fed_back_is_missing_in_one_step():
+    W, V, U = leaf(3, 3), leaf(3, 3), leaf(3, 3)
+    h, y = leaf(2, 3), None
+    for _ in range(6):
+        x = h if y is None else h + tg.exp(y @ V)
+        h = tg.tanh(x @ W)
+        y = tg.sin(h @ U)
+    folding = folded(y.sum())
+    (steps,) = ops_of(folding)
+    assert len(steps) == 6
+    assert len(folding.roles) == 6 * 4 + 5 * 3
+    assert [None in step for step in steps[1:-1]] == [False] * 4
+
+
+def test_a_decoder_with_attention_has_as_many_steps_as_it_says():
+    model = Seq2Seq(9, 8, 4, hidden=5, kind="gru", attention="additive", input_feeding=True)
+    source, target = tg.ones((7, 3), dtype=np.int64), tg.ones((6, 3), dtype=np.int64)
+    (steps,) = ops_of(folded(model.loss(source, target)))
+    assert len(steps) == 6
 
 
 def test_every_op_has_one_role_and_no_step_is_out_of_order():

@@ -78,6 +78,10 @@ class Dot:
         return text
 
 
+def leaf(*shape):
+    return tg.ones(shape, requires_grad=True)
+
+
 def cell_loss(steps=5):
     cell, head = nn.LSTMCell(2, 3, dtype=np.float64), nn.Linear(3, 4, dtype=np.float64)
     state = total = None
@@ -157,6 +161,21 @@ def test_what_leaves_a_loop_says_when():
         ("sin", "t = 2"),
         ("mul", "a\nof t − 1"),
     }
+
+
+def test_a_loop_that_reads_another_from_its_end():
+    h, W, V, hs = tg.ones((2, 3), requires_grad=True), leaf(3, 3), leaf(3, 3), []
+    for _ in range(5):
+        h = tg.tanh(h @ W)
+        hs.append(h)
+    for past in reversed(hs):
+        h = tg.sin(h @ V) + past
+    dot = Dot(to_dot(tg.graph(h.sum())))
+    assert sorted(frame["label"] for frame in dot.clusters.values()) == ["× 5", "× 5"]
+    named = {n: lines[0] for n, lines in labels(dot).items()}
+    words = {(named[a], named[b], e["label"].split("\n")[-1]) for a, b, e in dot.edges}
+    assert ("tanh", "add", "last t first") in words
+    assert ("tanh", "matmul", "to t = 1") in words
 
 
 @given(st.text(min_size=1, max_size=8), st.text(max_size=8))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -176,6 +177,7 @@ class Folding:
             if part[keep - 1] is not None and self._continues(loop, len(steps)):
                 steps = loop.steps
                 break
+        steps = _realigned(steps)
         for r, step in enumerate(steps):
             for a, op in enumerate(step):
                 if op is not None:
@@ -223,6 +225,16 @@ class _Loop:
                 if i.argument == argument and i.node in self.at:
                     return self.at[op][0] - self.at[i.node][0]
         return 0
+
+
+def _realigned(steps: Steps) -> Steps:
+    """Where the first step is the end of one and the last the beginning of one, steps begin where
+    the first does."""
+    begin = min(a for a, op in enumerate(steps[0]) if op is not None)
+    end = max(a for a, op in enumerate(steps[-1]) if op is not None)
+    if begin <= end:
+        return steps
+    return [[*step[begin:], *after[:begin]] for step, after in pairwise(steps)]
 
 
 def _stretches(letters: np.ndarray) -> list[tuple[int, int, int]]:

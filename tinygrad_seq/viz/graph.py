@@ -103,15 +103,14 @@ class _Box:
 
 @dataclass
 class _Arrow:
-    """What is drawn as one arrow, and the steps at either end of those it stands for."""
+    """What is drawn as one arrow, and the steps at both ends of all that it stands for."""
 
     source: int
     output: int
     target: int
     argument: str
     back: int
-    since: set[int] = field(default_factory=set)
-    until: set[int] = field(default_factory=set)
+    times: set[tuple[int | None, int | None]] = field(default_factory=set)
 
 
 def _boxes(folding: Folding) -> dict[int, _Box]:
@@ -141,8 +140,7 @@ def _arrows(folding: Folding, boxes: dict[int, _Box]) -> list[_Arrow]:
             name = _plain(given.argument) if folded else given.argument
             key = (box_of[given.node], given.output, box_of[target], name, back)
             arrow = arrows.setdefault(key, _Arrow(*key))
-            arrow.since |= set() if here is None else {here.step}
-            arrow.until |= set() if there is None else {there.step}
+            arrow.times.add((here and here.step, there and there.step))
     return list(arrows.values())
 
 
@@ -193,18 +191,23 @@ def _plain(argument: str) -> str:
 
 def _times(arrow: _Arrow, source: _Box, target: _Box) -> Iterator[str]:
     """When an arrow is there, if not in all steps."""
-    inside = source.loop is not None and source.loop == target.loop
-    if inside:
-        usual = {r for r in target.steps if r - arrow.back in source.steps}
-        if arrow.until != usual:
-            yield _moments(arrow.until)
-        return
-    if source.loop is not None and arrow.since != source.steps:
-        yield _moments(arrow.since)
-    elif source.loop is not None and target.loop is None:
-        yield "all t"
-    if target.loop is not None and arrow.until != target.steps:
-        yield f"for {_moments(arrow.until)}" if source.loop is not None else _moments(arrow.until)
+    since = {here for here, _ in arrow.times if here is not None}
+    until = {there for _, there in arrow.times if there is not None}
+    if source.loop is not None and source.loop == target.loop:
+        if until != {r for r in target.steps if r - arrow.back in source.steps}:
+            yield _moments(until)
+    elif source.loop is None:
+        if until != target.steps:
+            yield _moments(until)
+    elif target.loop is None:
+        yield "all t" if since == source.steps else _moments(since)
+    else:
+        if since != source.steps:
+            yield _moments(since)
+        if until != target.steps:
+            yield f"to {_moments(until)}"
+        if len(since) > 1 and len({sum(filter(None, pair)) for pair in arrow.times}) == 1:
+            yield "last t first"
 
 
 def _moments(steps: set[int]) -> str:
