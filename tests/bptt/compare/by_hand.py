@@ -91,6 +91,21 @@ def made(source, *changes):
     return namespace["backward"]
 
 
+#: lines of other conventions: z as the share of what is new, and the reset before W_hn
+TAKE = [
+    ("dh * (h - n)", "dh * (n - h)"),
+    ("dh * (1 - z)", "dh * z"),
+    ("dh * z + dar", "dh * (1 - z) + dar"),
+]
+RESET_FIRST = [
+    ("dr = dan * run.hn[t]", "dr = (dan @ Wn) * h"),
+    ("dhn = dan * r", "dhn = dan"),
+    ("dWh += np.hstack([dar, daz, dhn]).T @ h",
+     "dWh += np.vstack([dar.T @ h, daz.T @ h, dan.T @ (r * h)])"),
+    ("dhn @ Wn", "(dan @ Wn) * r"),
+]  # fmt: skip
+
+
 class Planted(NamedTuple):
     """One mistake: what it is in, which text becomes which, and what is to be found."""
 
@@ -165,7 +180,7 @@ PLANTED = [
     # off by one step
     Planted("RNN", "da.T @ run.h[t - 1]", "da.T @ run.h[t]", 5, "dWh", "", "input_of_next_step"),
     Planted("LSTM", "df = dc * run.c[t - 1]", "df = dc * run.c[t]", 5, "db", "f",
-            "forget_with_c_now"),
+            "factor_is_c:f"),
     Planted("LSTM", "dc_next = dc * f", "dc_next = dc * run.f[t - 1]", 5, "dc0", "",
             "carry_c_with_f_before"),
     Planted("RNN", "da.T @ run.x[t]", "da.T @ run.x[t - 1]", 5, "dWx", "",
@@ -173,12 +188,19 @@ PLANTED = [
     # gates and their factors
     Planted("LSTM", "[dai, daf, dag, dao]", "[dai, daf, dao, dag]", 5, "db", "og",
             "blocks_ordered_ifog"),
-    Planted("LSTM", "do = dh * tanh_c", "do = dh * run.c[t]", 5, "db", "o", "output_without_tanh"),
+    Planted("LSTM", "do = dh * tanh_c", "do = dh * run.c[t]", 5, "db", "o", "factor_is_c:o"),
     Planted("GRU", "dz = dh * (h - n)", "dz = dh * (n - h)", 5, "db", "z", "update_sign"),
     Planted("GRU", "dn = dh * (1 - z)", "dn = dh * z", 5, "db", "nr", "new_z_exchanged"),
     Planted("GRU", "dr = dan * run.hn[t]", "dr = dan * h", 5, "db", "r", "reset_with_h"),
     Planted("GRU", "dhn = dan * r", "dhn = dan", 5, "dbhn", "n", "reset_forgotten"),
     Planted("GRU", "dhn @ Wn", "dan @ Wn", 5, "dh0", "", "reset_forgotten_in_dh"),
+    Planted("RNN", "db += da.sum", "db += dh.sum", 5, "db", "", "before_slope"),
+    Planted("LSTM", "i, f, g, o = run.i[t], run.f[t]", "i, f, g, o = run.f[t], run.i[t]", 5, "db",
+            "ifg", "gates_confused:if"),
+    Planted("LSTM", "di * i * (1 - i)", "di * f * (1 - f)", 5, "db", "i", "slope_sigma_of_f:i"),
+    Planted("GRU", "Wr, Wz, Wn = np.split", "Wz, Wr, Wn = np.split", 5, "dh0", "",
+            "weights_ordered_zrn"),
+    Planted("GRU", " + daz @ Wz", "", 5, "dh0", "", "carry_without_gate:z"),
     # what is returned
     Planted("RNN", '"db": db', '"db": -db', 5, "db", "", "sign"),
     Planted("RNN", '"dx": dx', '"dx": np.vstack([dx[:1], dx[:0:-1]])', 5, "dx", "",
@@ -205,7 +227,7 @@ DOUBLE = [
     ("LSTM", (" * (1 - tanh_c**2)", ""), ("di * i * (1 - i)", "di"),
      {"cell_slope_forgotten", "slope_sigma_forgotten:i"}),
     ("LSTM", (" + dc_next\n", "\n"), ("do = dh * tanh_c", "do = dh * run.c[t]"),
-     {"carry_c_not_used", "output_without_tanh"}),
+     {"carry_c_not_used", "factor_is_c:o"}),
     ("GRU", ("dn = dh * (1 - z)", "dn = dh * z"), ("down = dh * z + ", "down = "),
      {"new_z_exchanged", "straight_missing"}),
 ]  # fmt: skip

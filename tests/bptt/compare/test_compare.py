@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_seq as tg
-from tests.bptt.compare.by_hand import GRU, LSTM, RNN, SOURCES, made
+from tests.bptt.compare.by_hand import GRU, LSTM, RESET_FIRST, RNN, SOURCES, TAKE, made
 from tinygrad_seq import nn
 from tinygrad_seq.bptt import compare
 from tinygrad_seq.bptt.compare.record import recorded
@@ -14,19 +14,6 @@ from tinygrad_seq.errors import ArgumentError, DTypeError, ShapeError
 
 RELU = (" * (1 - run.h[t] ** 2)", " * (run.h[t] > 0)")
 SIGMOID = ("(1 - run.h[t] ** 2)", "run.h[t] * (1 - run.h[t])")
-TAKE = [
-    ("dh * (h - n)", "dh * (n - h)"),
-    ("dh * (1 - z)", "dh * z"),
-    ("dh * z + dar", "dh * (1 - z) + dar"),
-]
-RESET_FIRST = [
-    ("dr = dan * run.hn[t]", "dr = (dan @ Wn) * h"),
-    ("dhn = dan * r", "dhn = dan"),
-    ("dWh += np.hstack([dar, daz, dhn]).T @ h",
-     "dWh += np.vstack([dar.T @ h, daz.T @ h, dan.T @ (r * h)])"),
-    ("dhn @ Wn", "(dan @ Wn) * r"),
-    ('"dbhn": dbhn, ', ""),
-]  # fmt: skip
 #: (layer, options, its backward pass by hand)
 RIGHT = [
     ("RNN", {}, made(RNN)),
@@ -36,7 +23,7 @@ RIGHT = [
     ("LSTM", {"bias": False}, made(LSTM)),
     ("GRU", {}, made(GRU)),
     ("GRU", {"update": "take"}, made(GRU, *TAKE)),
-    ("GRU", {"reset_after": False}, made(GRU, *RESET_FIRST)),
+    ("GRU", {"reset_after": False}, made(GRU, *RESET_FIRST, ('"dbhn": dbhn, ', ""))),
 ]
 rnn = made(RNN)
 

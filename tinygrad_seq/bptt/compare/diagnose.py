@@ -17,8 +17,9 @@ from tinygrad_seq.bptt.compare.textbook import Pick, Signals, signals_of
 from tinygrad_seq.bptt.compare.textbook.gather import gathered, misgathered
 
 Values = dict[str, np.ndarray]
-#: pairs of mistakes are tried out on so many numbers at most
-LARGEST = 200_000
+#: two mistakes on the way back are tried out on so many numbers at most, and with so many of
+#: those that explain something by themselves
+LARGEST, MOST = 100_000, 8
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Search:
     tol: float
     names: list[str] = field(init=False)
     right: list[Signals] = field(init=False)
+    offered: list[str] = field(init=False)
+    shorts: dict[str, Values] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.names = list(self.samples[0][1])
@@ -76,16 +79,26 @@ class Search:
         """The same for every tensor, rightly gathered."""
         return {n: self.residual(n, [gathered(s, n) for s in signals]) for n in self.names}
 
-    def fit(self, mistakes: Iterable[str]) -> float:
+    def fit(self, mistakes: Sequence[str]) -> float:
         """The residual of mistakes on the way back, over all tensors; of the first run that they
         misfit, or the worst."""
-        chosen, worst = tuple(mistakes), 0.0
-        for run, values in self.samples:
-            signals = signals_of(run, chosen)
-            worst = max(worst, _rms(difference(values[n], gathered(signals, n)) for n in values))
+        worst = 0.0
+        for k, (run, values) in enumerate(self.samples):
+            if k == 0 and len(mistakes) == 1:
+                made = self.short(mistakes[0])
+            else:
+                made = _all(signals_of(run, mistakes), self.names)
+            worst = max(worst, _rms(difference(values[n], made[n]) for n in self.names))
             if worst > self.tol:
                 break
         return worst
+
+    def short(self, mistake: str) -> Values:
+        """What one mistake on the way back makes of the shortest run."""
+        if mistake not in self.shorts:
+            run, _ = self.samples[0]
+            self.shorts[mistake] = _all(signals_of(run, [mistake]), self.names)
+        return self.shorts[mistake]
 
     def misfits(self, name: str, signals: Sequence[Signals]) -> dict[str, float]:
         """For every mistake in gathering this tensor how far the outcome is from the student's."""
@@ -134,13 +147,15 @@ class Search:
 
     def one_of_each(self) -> list[Explanation]:
         """A mistake on the way, and one in gathering besides."""
-        wrong, fits = set(self._wrong()), []
+        values, fits = self.samples[0][1], []
+        tape = _all(self.right[0], self.names)
+        wrong = [n for n in self.names if difference(values[n], tape[n]) > self.tol]
         for mistake in self.offered:
-            signals = self.signals([mistake])
-            residuals = self.residuals(signals)
-            left = [n for n, r in residuals.items() if r > self.tol]
-            if wrong <= set(left):
+            made = self.short(mistake)
+            if all(difference(values[n], made[n]) > self.tol for n in wrong):
                 continue  # it explains nothing
+            signals = self.signals([mistake])
+            left = [n for n, r in self.residuals(signals).items() if r > self.tol]
             found = self._gathered_apart(left, signals, (mistake,))
             if found is not None and len(found.mistakes) == 2:
                 fits.append(found)
@@ -171,11 +186,12 @@ class Search:
             return
         mine, tape = self._blocks(values), self._blocks(_all(self.right[0], self.names))
         wrong = [key for key in mine if difference(mine[key], tape[key]) > self.tol]
+        explained = {}
+        for mistake in self._named:
+            made = self._blocks(self.short(mistake))
+            explained[mistake] = sum(difference(mine[k], made[k]) <= self.tol for k in wrong)
         tried = set()
-        for first in self._named:
-            made = self._blocks(_all(signals_of(shortest, [first]), self.names))
-            if all(difference(mine[key], made[key]) > self.tol for key in wrong):
-                continue
+        for first in sorted(filter(explained.get, explained), key=lambda m: -explained[m])[:MOST]:
             for second in self._named:
                 pair = tuple(sorted({first, second}))
                 if len(pair) < 2 or pair in tried:
@@ -188,7 +204,7 @@ class Search:
     @property
     def _named(self) -> list[str]:
         """The mistakes on the way back, but for the many orders the blocks may stand in."""
-        return [m for m in self.offered if not m.startswith("blocks_ordered")]
+        return [m for m in self.offered if "_ordered_" not in m]
 
     def _blocks(self, values: Values) -> dict[tuple[str, int], np.ndarray]:
         """The tensors, those with a block for each gate taken apart."""

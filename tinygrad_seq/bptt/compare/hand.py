@@ -62,8 +62,10 @@ def _told(error: Exception) -> str:
     own = frames[0] if frames else None
     for frame in frames:  # the innermost that is in the same file as their function
         own = frame if own is not None and frame.filename == own.filename else own
-    where = f" (line {own.lineno}: {own.line})" if own is not None else ""
-    return f"{type(error).__name__}: {error}{where}"
+    if own is None:
+        return f"{type(error).__name__}: {error}"
+    line = f": {own.line}" if own.line else ""
+    return f"{type(error).__name__}: {error} (line {own.lineno}{line})"
 
 
 def _read(hand: Hand, result: Any, run: Run) -> None:

@@ -9,11 +9,13 @@ ON_THE_WAY = {
     "loop_forwards": "the loop runs from t = 1 to T; the way back is from T to 1",
     "loop_without_1": "the loop ends before step 1",
     "loop_without_T": "the loop begins at step T − 1, so step T is left out",
+    "loss_not_added": "∂L_t/∂h_t is never added",
     "loss_at_the_end_only": "∂L_t/∂h_t is added at step T only; every step has a loss",
     "loss_of_the_step_before": "off by one step: step t takes ∂L/∂h of the loss of step t − 1",
     "loss_of_the_step_after": "off by one step: step t takes ∂L/∂h of the loss of step t + 1",
     "loss_counted_twice": "∂L_t/∂h_t is counted twice at every step",
     "carry_not_used": "forgotten carry: δh_t lacks what step t+1 hands down",
+    "carry_subtracted": "wrong sign: what step t+1 hands down to h_t is subtracted",
     "carry_counted_twice": "what step t+1 hands down to h_t is counted twice",
     "carry_zero": "forgotten carry: nothing is handed down to h_{t−1}, Whᵀ δa_t is missing",
     "carry_added_up": "what is handed down to h_{t−1} is added to the old value, not put in place"
@@ -45,29 +47,35 @@ ON_THE_WAY = {
     "gate_sign": "wrong sign of δa of {g}",
     "gate_zero": "δa of {g} is zero",
     "gate_twice": "δa of {g} is counted twice",
-    "output_without_tanh": "δo = δh ⊙ c instead of δh ⊙ tanh c",
-    "output_of_cell_before": "off by one step: δo = δh ⊙ tanh c_{t−1} instead of tanh c_t",
-    "output_of_c_before": "δo = δh ⊙ c_{t−1} instead of δh ⊙ tanh c_t",
-    "output_without_cell": "δo lacks the factor tanh c_t",
+    "cell_from_do": "δc is made from δo: δh ⊙ o belongs there, not δh ⊙ tanh c",
     "cell_slope_forgotten": "on the way from h_t to c_t the slope 1 − tanh² c_t is forgotten",
     "cell_slope_at_c": "wrong activation derivative: 1 − c² instead of 1 − tanh² c",
     "cell_without_o": "on the way from h_t to c_t the factor o_t is forgotten",
     "cell_slope_not_squared": "wrong activation derivative: 1 − tanh c instead of 1 − tanh² c",
     "cell_slope_of_h": "wrong activation derivative: 1 − h² instead of 1 − tanh² c",
-    "cell_slope_squared_c": "wrong activation derivative: 1 − tanh²(tanh c), tanh applied twice",
-    "cell_slope_with_o_slope": "o(1 − o) instead of 1 − tanh² c on the way from h_t to c_t",
+    "cell_slope_tanh_twice": "wrong activation derivative: 1 − tanh²(tanh c), tanh applied twice",
+    "cell_slope_of_o": "o(1 − o) instead of o ⊙ (1 − tanh² c) on the way from h_t to c_t",
+    "cell_slope_only_tanh": "tanh c instead of 1 − tanh² c on the way from h_t to c_t",
+    "cell_slope_as_sigma": "wrong activation derivative: v(1 − v) with v = tanh c, that of σ",
+    "cell_slope_of_step_before": "off by one step: 1 − tanh² c_{t−1} instead of 1 − tanh² c_t",
+    "cell_of_step_before": "off by one step: tanh c_{t−1} where tanh c_t belongs",
+    "tanh_forgotten_twice": "c stands where tanh c belongs, in δo and in the slope 1 − tanh² c",
     "cell_without_h": "δc_t lacks what comes from h_t, δh ⊙ o ⊙ (1 − tanh² c)",
-    "input_times_i": "δi = δc ⊙ i instead of δc ⊙ g",
-    "input_without_g": "δi lacks the factor g",
-    "input_from_dh": "δi is made from δh, not from δc",
-    "forget_with_c_now": "off by one step: δf = δc ⊙ c_t instead of c_{t−1}",
-    "forget_without_c": "δf lacks the factor c_{t−1}",
-    "forget_from_dh": "δf is made from δh, not from δc",
-    "forget_tanh_c": "δf = δc ⊙ tanh c_{t−1} instead of c_{t−1}",
-    "candidate_times_g": "δg = δc ⊙ g instead of δc ⊙ i",
-    "candidate_times_f": "δg = δc ⊙ f instead of δc ⊙ i",
-    "candidate_without_i": "δg lacks the factor i",
-    "candidate_from_dh": "δg is made from δh, not from δc",
+    "gate_from_dh": "δ of i, f and g is made from δh, not from δc",
+    "gate_from_dh:": "δ{g} is made from δh, not from δc",
+    "gate_from_carry": "δ of i, f and g is made from what step t+1 hands down alone",
+    "gate_from_carry:": "δ{g} is made from what step t+1 hands down to c_t alone, not from δc_t",
+    "gates_confused:": "the gates {g} are taken for each other",
+    "gates_of_step_before": "off by one step: the gates are those of step t − 1",
+    "gates_of_step_after": "off by one step: the gates are those of step t + 1",
+    "carry_c_not_in_gates": "δi, δf and δg are made before what step t+1 hands down is added to"
+    " δc_t",
+    "carry_c_with_g": "dc is handed down times g_t where f_t belongs",
+    "new_times_r": "δn has the factor r, which belongs into W_hn's part only",
+    "reset_transposed": "δr goes through W_hn where its transpose belongs",
+    "reset_with_z": "z in place of r in W_hn's gradient and in dh_{t−1}",
+    "other_update": "this is the other convention of z: z and 1 − z are exchanged everywhere",
+    "other_reset": "this is the other GRU, which resets h before W_hn; here the reset comes after",
     "update_sign": "wrong sign of δz: n − h_{t−1} and h_{t−1} − n are exchanged",
     "update_without_n": "δz lacks the part with n",
     "update_without_h": "δz lacks the part with h_{t−1}",
@@ -111,6 +119,10 @@ SLOPES = {
     "squared": "wrong activation derivative: {v}(1 − {v}²) instead of {v}(1 − {v})",
 }
 
+#: what δ of a gate is multiplied with, and how it is written
+FACTORS = {"i": "g_t", "f": "c_{t−1}", "g": "i_t", "o": "tanh c_t"}
+SHOWN = {"c": "c_t", "tanh_c": "tanh c_t", "c_before": "c_{t−1}", "tanh_c_before": "tanh c_{t−1}",
+         "h": "h_t", "h_before": "h_{t−1}", "one": "1"}  # fmt: skip
 SQUASHED = {"tanh": "value of a tanh", "sigma": "gate that is a σ"}
 
 #: mistakes in gathering one gradient; {n} are the tensors
@@ -143,6 +155,7 @@ IN_GATHERING = {
     "of_step_T": "{n}: what step T hands down; it is never overwritten",
     "delta_of_step_1": "{n}: δa_1 itself, without Whᵀ",
     "dh_instead_of_dc": "{n}: this is dh0",
+    "dc_instead_of_dh": "{n}: this is dc0",
     "a_step_too_early": "{n}: off by one step, every row stands one step too early",
     "a_step_too_late": "{n}: off by one step, every row stands one step too late",
     "in_order_of_the_loop": "{n}: in the order of the loop, from T to 1, not in that of time",
@@ -154,13 +167,14 @@ IN_GATHERING = {
     "gate_only": "{n}: only gate {g} is in it, overwritten instead of added up",
     "weights_transposed": "{n}: missing transpose of Wx",
     "through_Wh": "{n}: Wh in place of Wx",
-    "before_slope": "{n}: made from δh_t, not from δa_t: the slope is missing",
+    "before_slope": "{n}: made from δ before the slopes φ′(a_t) are multiplied in",
     "reset_in_dx": "{n}: the reset gate acts on the state's part of n only, not on x",
     "without_reset": "{n}: the reset gate is forgotten, r ⊙ δa_n belongs there",
     "block_at_zero": "{n}: the block of gate {g} is left at zero",
     "block_sign": "{n}: wrong sign in the block of gate {g}",
     "block_twice": "{n}: the block of gate {g} is counted twice",
     "factor": "{n}: {g} times what it should be",
+    "wrong_axis": "{n}: summed over the wrong axis, the units instead of the batch",
     "shape_transposed": "{n}: transposed",
     "shape_no_sum_over_batch": "{n}: missing sum over the batch",
     "shape_no_sum_over_steps": "{n}: missing sum over the steps",
@@ -178,15 +192,32 @@ def sentence(mistake: str, tensors: Sequence[str] = (), gates: str = "") -> str:
     """The mistake in words; ``tensors`` names those in whose gathering it was made."""
     name, _, gate = mistake.partition(":")
     listed = ", ".join(tensors)
-    if name.startswith("blocks_ordered_"):
+    if "_ordered_" in name:
         order, right = (", ".join(g) for g in (name.rpartition("_")[2], gates))
         where = f"{listed}: " if listed else ""
-        return f"{where}the gates stand in the order {order}; the weights have {right}"
+        if name.startswith("weights"):
+            where = f"{where}for the weights, " if listed else "in what is handed down, "
+        return f"{where}the gates stand in the order {order}; it should be {right}"
     if listed:
         return IN_GATHERING[name].format(n=listed, g=gate)
+    if name.startswith("factor_is_"):
+        return _factor(name.removeprefix("factor_is_"), gate)
     if name.startswith("slope_"):
         kind, _, rest = name.removeprefix("slope_").partition("_")
+        if rest.startswith("of_") and rest not in SLOPES:
+            return f"the slope of {rest[3:]} stands where that of {gate} belongs"
         text = SLOPES[rest].format(v=gate or ("v" if gates else "h"))
         return text if gate or not gates else f"{text}, v being every {SQUASHED[kind]}"
     text = ON_THE_WAY[f"{name}:" if gate and f"{name}:" in ON_THE_WAY else name]
-    return text.replace("{g}", gate or "every gate")
+    return text.replace("{g}", " and ".join(gate) or "every gate")
+
+
+def _factor(found: str, gate: str) -> str:
+    """An LSTM's gate whose δ is multiplied with something else."""
+    right, shown = FACTORS[gate], SHOWN.get(found, f"{found}_t")
+    source = "δh_t" if gate == "o" else "δc_t"
+    if found == "one":
+        return f"δ{gate} lacks its factor: it is {source} ⊙ {right}"
+    same = {"c": "f", "tanh_c_before": "o"}.get(found) == gate
+    late = "off by one step: " if same else ""
+    return f"{late}δ{gate} = {source} ⊙ {shown} instead of {source} ⊙ {right}"

@@ -88,8 +88,14 @@ def _missummed(signals: Signals, name: str, total: np.ndarray) -> Iterator[tuple
     yield "first_row_only", part(every, slice(0, 1))
     yield "without_last_row", part(every, slice(0, run.B - 1))
     yield "overwritten_last_row", part(slice(1, 2), slice(run.B - 1, None))
+    before = signals.before.reshape(*signals.before.shape[:2], run.blocks, run.H)
+    if name == "dbhn":
+        before = before[:, :, 2:]
+    yield "before_slope", _summed(name, before, right)
     if name == "dbhn":
         yield "without_reset", signals.da[..., 2 * run.H :].sum(axis=(0, 1))
+    if name == "db" and len(total) == run.B:
+        yield "wrong_axis", signals.da.sum(axis=(0, 2))
     if total.ndim == 1:
         yield "summed_over_everything", np.full_like(total, total.sum())
         return
@@ -122,6 +128,8 @@ def _misended(signals: Signals, name: str) -> Iterator[tuple[str, np.ndarray]]:
         yield "delta_of_step_1", signals.da[1]
     if name == "dc0":
         yield "dh_instead_of_dc", signals.down[0]
+    elif run.kind == "LSTM":
+        yield "dc_instead_of_dh", signals.down_c[0]
 
 
 def _mistimed(signals: Signals, name: str, right: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -153,12 +161,14 @@ def _mistimed(signals: Signals, name: str, right: np.ndarray) -> Iterator[tuple[
     for gate, part in zip(run.gates, parts, strict=False):
         yield f"without_gate:{gate}", right - part
         yield f"gate_only:{gate}", part
+    for order in map("".join, permutations(run.gates)):
+        if order != run.gates:
+            yield f"blocks_ordered_{order}", reordered(signals.da, run.gates, order) @ run.Wx
     if run.D == run.H:
         others = [d @ w.T for d, w in zip(blocks, weights, strict=True)]
         yield "weights_transposed", np.sum(others, axis=0)
         yield "through_Wh", signals.da @ run.Wh
-    if run.blocks == 1:
-        yield "before_slope", signals.dh @ run.Wx
+    yield "before_slope", signals.before @ run.Wx
     if run.kind == "GRU" and run.reset_after:
         yield "reset_in_dx", signals.dq @ run.Wx
 

@@ -23,7 +23,8 @@ class Pick:
     def __call__(self, right: Any, gate: str = "", /, **wrong: Any) -> Any:
         if self.mistakes is None:
             for name in wrong:
-                self.offered |= dict.fromkeys([name, f"{name}:{gate}"] if gate else [name])
+                both = gate and ":" not in name
+                self.offered |= dict.fromkeys([name, f"{name}:{gate}"] if both else [name])
             return right
         for name in self.mistakes:
             place, _, where = name.partition(":")

@@ -17,4 +17,4 @@ def step(run: Run, pick: Pick, t: int, dh: np.ndarray, _: np.ndarray) -> dict[st
     da = dh * slope(run, pick, t, "h", NAMES[run.nonlinearity])
     below = through_weights(run, pick, da, before_slope=dh)
     below = pick(below, carry_zero=0 * below)
-    return {"da": da, "dq": da, "below": below}
+    return {"da": da, "dq": da, "before": dh, "below": below}

@@ -32,10 +32,18 @@ def slope(run: Run, pick: Pick, t: int, gate: str, kind: str) -> Any:
     if not run.gates:  # of a gate the sign is among what goes wrong side by side
         wrong["sign"] = -right
     named = {f"slope_{kind}_{name}": value for name, value in wrong.items()}
+    named |= {f"slope_{kind}_of_{other}:{gate}": value for other, value in _others(run, t, gate)}
     if kind != "tanh" or not run.gates:
         return pick(right, gate if run.gates else "", **named)
     # The one tanh among the gates: to make a mistake in all of them is to make it there.
-    return pick(right, **{f"{name}:{gate}": value for name, value in named.items()})
+    named = {f"{name.partition(':')[0]}:{gate}": value for name, value in named.items()}
+    return pick(right, **named)
+
+
+def _others(run: Run, t: int, gate: str) -> list[tuple[str, np.ndarray]]:
+    """The slopes of the other gates, each by its name."""
+    kinds = {g: "tanh" if g in "gn" else "sigma" for g in run.gates if g != gate}
+    return [(g, FORMULAS[kind](getattr(run, g)[t])) for g, kind in kinds.items()]
 
 
 def _tanh_not(v: np.ndarray, a: np.ndarray) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 
@@ -22,13 +22,14 @@ STEPS: dict[str, Step] = {"RNN": rnn.step, "LSTM": lstm.step, "GRU": gru.step}
 class Signals:
     """Everything that the gradients are gathered from; (T+1, B, …), indexed by t.
 
-    da is ∂L/∂a_t. dq is what Wh's product at step t gets back: da, but for the block n of a GRU.
-    entering (T+1, G, B, H) is what the blocks of Wh were multiplied with at step t. dh and dc are
-    the whole ∂L/∂h_t and ∂L/∂c_t; down and down_c, at t, what step t+1 hands down to step t.
+    da is ∂L/∂a_t, and ``before`` what it was before the slopes were multiplied in. dq is what Wh's
+    product at step t gets back: da, but for the block n of a GRU. dh and dc are the whole ∂L/∂h_t
+    and ∂L/∂c_t; down and down_c, at t, what step t+1 hands down to step t.
     """
 
     run: Run
     da: np.ndarray
+    before: np.ndarray
     dq: np.ndarray
     dh: np.ndarray
     dc: np.ndarray
@@ -51,9 +52,10 @@ class Signals:
 def signals_of(run: Run, mistakes: Iterable[str] = (), pick: Pick | None = None) -> Signals:
     """Go back through the run; with the mistakes, if any are named."""
     pick = Pick(mistakes) if pick is None else pick
+    read = pick(run, **_misread(run))
     empty = np.zeros((run.T + 1, run.B, run.H))
     wide = np.zeros((run.T + 1, run.B, run.blocks * run.H))
-    made = {"da": wide, "dq": wide.copy()}
+    made = {"da": wide, "dq": wide.copy(), "before": wide.copy()}
     made |= {name: empty.copy() for name in ("dh", "dc", "down", "down_c")}
     loop = pick(
         range(run.T, 0, -1),
@@ -64,7 +66,7 @@ def signals_of(run: Run, mistakes: Iterable[str] = (), pick: Pick | None = None)
     down, down_c = empty[0], empty[0]
     for t in loop:
         dh = _arriving(run, pick, t, down)
-        step = _ordered(run, pick, STEPS[run.kind](run, pick, t, dh, down_c))
+        step = _ordered(run, pick, STEPS[run.kind](read, pick, t, dh, down_c))
         below = step.pop("below")
         down = pick(below, carry_added_up=down + below)
         below_c = step.pop("below_c", down_c)
@@ -76,7 +78,33 @@ def signals_of(run: Run, mistakes: Iterable[str] = (), pick: Pick | None = None)
     resets = run.kind == "GRU" and not run.reset_after
     if resets:
         resets = pick(True, reset_forgotten=False, reset_forgotten_in_dWh=False)
+    elif run.kind == "GRU":
+        resets = pick(False, other_reset=True)
     return Signals(run, resets=resets, **made)
+
+
+def _misread(run: Run) -> dict[str, Callable[[], Run]]:
+    """The run with its gates confused: two by each other, or all of another step."""
+
+    def swapped(a: str, b: str) -> Run:
+        other = run.copy()
+        setattr(other, a, getattr(run, b))
+        setattr(other, b, getattr(run, a))
+        return other
+
+    def moved(by: int) -> Run:
+        other = run.copy()
+        for gate in run.gates:
+            setattr(other, gate, np.roll(getattr(run, gate), by, axis=0))
+        return other
+
+    confused: dict[str, Callable[[], Run]] = {
+        f"gates_confused:{a}{b}": partial(swapped, a, b) for a, b in combinations(run.gates, 2)
+    }
+    if run.gates:
+        confused["gates_of_step_before"] = partial(moved, 1)
+        confused["gates_of_step_after"] = partial(moved, -1)
+    return confused
 
 
 def _arriving(run: Run, pick: Pick, t: int, down: np.ndarray) -> np.ndarray:
@@ -88,8 +116,9 @@ def _arriving(run: Run, pick: Pick, t: int, down: np.ndarray) -> np.ndarray:
         loss_of_the_step_before=run.dh[t - 1],
         loss_of_the_step_after=run.dh[t + 1] if t < run.T else none,
         loss_counted_twice=2 * own,
+        loss_not_added=none,
     )
-    down = pick(down, carry_not_used=none, carry_counted_twice=2 * down)
+    down = pick(down, carry_not_used=none, carry_counted_twice=2 * down, carry_subtracted=-down)
     return np.asarray(own + down)
 
 
@@ -97,12 +126,14 @@ def _ordered(run: Run, pick: Pick, step: dict[str, np.ndarray]) -> dict[str, np.
     """The step with the gates' blocks in another order than the weights have them: what it hands
     down then went through the wrong rows of Wh."""
 
-    def turned(order: str) -> dict[str, np.ndarray]:
+    def turned(order: str, everywhere: bool) -> dict[str, np.ndarray]:
         da, dq = (reordered(step[name], run.gates, order) for name in ("da", "dq"))
-        return step | {"da": da, "dq": dq, "below": step["below"] + (dq - step["dq"]) @ run.Wh}
+        below = {"below": step["below"] + (dq - step["dq"]) @ run.Wh}
+        return step | below | ({"da": da, "dq": dq} if everywhere else {})
 
     orders = [order for order in map("".join, permutations(run.gates)) if order != run.gates]
-    wrong = {f"blocks_ordered_{order}": partial(turned, order) for order in orders}
+    wrong = {f"blocks_ordered_{order}": partial(turned, order, True) for order in orders}
+    wrong |= {f"weights_ordered_{order}": partial(turned, order, False) for order in orders}
     chosen: dict[str, np.ndarray] = pick(step, **wrong)
     return chosen
 

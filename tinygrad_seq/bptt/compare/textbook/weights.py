@@ -20,7 +20,8 @@ def side_by_side(run: Run, pick: Pick, blocks: dict[str, np.ndarray]) -> np.ndar
 def through_weights(
     run: Run, pick: Pick, dq: np.ndarray, before_slope: np.ndarray | None = None
 ) -> np.ndarray:
-    """W_hhᵀ δ, of rows: dq (B, G·H) → (B, H), block by block. ``before_slope``: δh, of an RNN."""
+    """W_hhᵀ δ, of rows: dq (B, G·H) → (B, H), block by block. ``before_slope``: what should
+    have been multiplied with the slopes before."""
     blocks = zip(np.split(dq, run.blocks, axis=1), np.split(run.Wh, run.blocks), strict=True)
     parts = [(d @ w, d @ w.T) for d, w in blocks]
     labels = run.gates or " "
