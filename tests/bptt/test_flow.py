@@ -216,3 +216,20 @@ def test_some_rows_are_needed():
 def test_dropout_is_allowed_in_evaluation():
     layer = nn.RNN(I, H, num_layers=2, dropout=0.5).eval()
     assert bptt.gradient_flow(layer, lambda: ops.sum(layer(X)[0]))["h"][0] > 0
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "stack"])
+def test_it_is_the_mean_of_what_the_ledger_carries(kind):
+    layer = LAYERS[kind]()
+    x = tg.randn(T, B, I, dtype=np.float64)
+    flow = bptt.gradient_flow(layer, lambda: (layer(x)[0] ** 2).sum())
+    carried = bptt.ledger(layer, x, lambda h, t: (h**2).sum()).carried  # (T + 1, T + 1, B, S)
+    parts = np.split(carried, len(flow), axis=-1) if layer.num_layers == 1 else [carried]
+    norms = [np.linalg.norm(part, axis=-1) for part in parts]
+    for lag in range(1, T + 1):
+        means = [np.mean([part[s, s - lag] for s in range(lag, T + 1)]) for part in norms]
+        if layer.num_layers == 1:
+            np.testing.assert_allclose([v[lag] for v in flow.values()], means, rtol=1e-10)
+        else:  # all of the state together is no less than each of its parts, and no more than both
+            assert max(v[lag] for v in flow.values()) <= means[0] + 1e-12
+            assert means[0] <= sum(v[lag] for v in flow.values())
