@@ -1,12 +1,13 @@
 """What an encoder and a decoder may be asked for, and that all of it takes effect."""
 
+import numpy as np
 import pytest
 
 import tinygrad_seq as tg
 from tinygrad_seq.errors import ArgumentError
 from tinygrad_seq.models import Seq2Seq, TransformerSeq2Seq
 from tinygrad_seq.models.teacher_forcing import over_a_run
-from tinygrad_seq.train import TASKS, Run
+from tinygrad_seq.train import TASKS, Run, evaluating
 from tinygrad_seq.train.tasks.translation import DatesConfig, SumsConfig
 
 TRANSFORMER = {"model": "transformer", "hidden": 8}
@@ -43,6 +44,7 @@ def test_the_options_of_a_transformer_reach_the_model(make):
         ({"model": "gpt"}, "model: expected rnn, lstm, gru or transformer, got gpt"),
         ({"heads": 2}, "heads: expected no such option but for --model transformer, got 2"),
         ({"schedule": "linear"}, "schedule: expected constant, or a --teacher-forcing below 1"),
+        ({"label_smoothing": 1.5}, "label-smoothing: expected a number from 0 to 1, got 1.5"),
         ({"schedule": "steep"}, "schedule: expected one of constant, linear, exponential, inv"),
         ({**TRANSFORMER, "heads": 3}, "hidden: expected a multiple of 3 heads, got 8"),
         ({**TRANSFORMER, "heads": 0}, "heads: expected a whole number ≥ 1, got 0"),
@@ -82,9 +84,9 @@ def test_the_decoder_is_told_that_share(make, shape, monkeypatch):
     told = []
     loss = Seq2Seq.loss
 
-    def watched(self, source, target, lengths, teacher_forcing, generator=None):
+    def watched(self, *batch, teacher_forcing, **more):
         told.append(teacher_forcing)
-        return loss(self, source, target, lengths, teacher_forcing, generator)
+        return loss(self, *batch, teacher_forcing=teacher_forcing, **more)
 
     monkeypatch.setattr(Seq2Seq, "loss", watched)
     run = Run(make("seq2seq", teacher_forcing=0.5, schedule=shape, steps=4))
@@ -107,6 +109,25 @@ def test_what_it_is_told_changes_what_it_learns(make):
         found.append(run.model.decoder.head.weight.numpy().copy())
     for i, one in enumerate(found):
         assert all((one != other).any() for other in found[:i])
+
+
+@pytest.mark.parametrize("model", ["gru", "transformer"])
+def test_labels_are_smoothed_to_learn_from_and_plain_to_measure(make, model):
+    sizes = {"model": model, "hidden": 8, "embedding": None}
+    plain, smooth = (make("seq2seq", **sizes, label_smoothing=s) for s in (0.0, 0.25))
+    run = Run(plain)
+    for task in (plain, smooth):
+        source, target, lengths, told = task.batch(0)
+        logits = run.model(source, target, lengths)
+        log_p = (logits - tg.logsumexp(logits, -1, keepdims=True)).numpy()
+        said = np.take_along_axis(log_p, target.numpy()[..., None], 2)[..., 0]
+        share = task.config.label_smoothing
+        each = -(1 - share) * said - share * log_p.mean(axis=-1)
+        expected = each[target.numpy() != 0].mean()
+        loss = task.loss(run.model, source, target, lengths, told)
+        assert loss.item() == pytest.approx(expected, rel=1e-5)
+    with evaluating(run.model):
+        assert plain.test(run.model) == smooth.test(run.model)
 
 
 def test_a_model_in_a_few_words():

@@ -197,11 +197,14 @@ class Seq2Seq(nn.Module):
         source_lengths: Any = None,
         teacher_forcing: float = 1.0,
         generator: Generator | None = None,
+        label_smoothing: float = 0.0,
     ) -> Tensor:
         """Mean cross-entropy in nats per symbol of the target, padding left out; as ``forward``."""
         logits = self(source, target, source_lengths, teacher_forcing, generator)
         flat = logits.reshape(-1, logits.shape[-1])  # (S·B, V)
-        loss: Tensor = ops.cross_entropy(flat, target.reshape(-1), ignore_index=self.pad)
+        loss: Tensor = ops.cross_entropy(
+            flat, target.reshape(-1), ignore_index=self.pad, label_smoothing=label_smoothing
+        )
         return loss
 
     # ------------------------------------------------------------------ saying

@@ -83,7 +83,9 @@ class Translation(Task):
     def loss(
         self, model: Any, source: Tensor, target: Tensor, lengths: np.ndarray, told: float
     ) -> Tensor:
-        how = {} if self.config.is_transformer else {"teacher_forcing": told}
+        how = {"label_smoothing": self.config.label_smoothing}
+        if not self.config.is_transformer:
+            how["teacher_forcing"] = told
         loss: Tensor = model.loss(source, target, lengths, **how)
         return loss
 

@@ -48,6 +48,9 @@ class TranslationConfig(RecurrentConfig):
     schedule: str = option(
         "constant", "Scheduled sampling: how that share falls from 1 to RATIO.", "|".join(SHAPES)
     )
+    label_smoothing: float = option(
+        0.0, "Share of the right character's weight that all characters get.", "SHARE"
+    )
     model: str = option("gru", "Layers of encoder and decoder.", "|".join(kinds))
     hidden: int = option(128, "Units of each recurrent layer; a Transformer's width.")
     layers: int = option(1, "Layers, one upon the other, of encoder and of decoder.")
@@ -72,6 +75,8 @@ class TranslationConfig(RecurrentConfig):
         ratio = self.teacher_forcing
         self._check("teacher_forcing", 0 <= ratio <= 1, "a number from 0 to 1")
         self._check("schedule", self.schedule in SHAPES, f"one of {', '.join(SHAPES)}")
+        smooth = 0 <= self.label_smoothing <= 1
+        self._check("label_smoothing", smooth, "a number from 0 to 1")
         falls = self.schedule == "constant" or ratio < 1
         self._check("schedule", falls, "constant, or a --teacher-forcing below 1 to fall to")
 
