@@ -20,8 +20,8 @@ from tinygrad_seq.errors import ArgumentError, GraphError, expect
 if TYPE_CHECKING:
     from tinygrad_seq.bptt.ledger.record import Ledger
 
-# More than this is left out: rows of the batch, losses that a step answers for.
-BATCH, LOSSES = 2, 8
+# More is left out: rows of the batch, losses that a step answers for, places of a parameter.
+BATCH, LOSSES, ENTRIES = 2, 8, 16
 # Jacobians of more numbers of a state are not printed.
 SMALL = 6
 TOLERANCE = 1e5  # in units of rounding
@@ -217,9 +217,10 @@ def _shares(ledger: Ledger, layers: Sequence[Layer], t: int) -> Iterator[str]:
 def _block(lead: str, values: np.ndarray) -> list[str]:
     """A vector behind the lead, a matrix below it."""
     if values.ndim < 2:
-        return wrapped(lead, [vector(np.atleast_1d(values))])
+        return wrapped(lead, [vector(np.atleast_1d(values), most=ENTRIES)])
     flat = values.reshape(-1, values.shape[-1])
-    lines = [line for row in matrix(flat) for line in wrapped("    ", [row])]
+    most = ENTRIES if flat.shape[1] <= SMALL else SMALL
+    lines = [line for row in matrix(flat, most=most) for line in wrapped("    ", [row])]
     return [lead.rstrip(), *lines]
 
 

@@ -207,7 +207,7 @@ def arrives(ledger: Ledger, name: str, symbol: str, later: Products) -> Equation
     here: list[Sequence[Term]] = []
     if own.any():
         here.append([Term(f"∂L_[t]/∂{symbol}", own)])
-    if above.any():
+    if above.any() and len(suffixes(ledger)) > 1:
         here.append([Term(f"from above to {symbol}", above)])
     return Equation(total, [*here, *later])
 

@@ -42,7 +42,7 @@ def vector(values: np.ndarray, digits: int = 4, most: int = 8) -> str:
 
 def matrix(values: np.ndarray, digits: int = 4, most: int = 8) -> list[str]:
     """A row on each line, the middle left out where there are many."""
-    rows = [vector(row, digits, most) for row in np.atleast_2d(values)]
+    rows = [vector(row, digits) for row in np.atleast_2d(values)]
     if len(rows) > most:
         rows = [*rows[: most - 2], "…", rows[-1]]
     last = len(rows) - 1
@@ -54,16 +54,17 @@ def wrapped(lead: str, pieces: Iterable[str], between: str = "") -> list[str]:
     wide for a line of its own is broken at its spaces."""
     indent = " " * (len(lead) if len(lead) <= 16 else 4)
     lines, line, empty = [], lead, True
+    width = WIDTH - len(between.rstrip())  # it ends a line where the next piece does not fit
     for piece in pieces:
         added = piece if empty else between + piece
-        if len(line) + len(added.rstrip()) <= WIDTH:
+        if len(line) + len(added.rstrip()) <= width:
             line, empty = line + added, False
             continue
         if not empty:
             lines.append((line + between).rstrip())
             line = indent
-        for word in _words(piece, WIDTH - len(indent)):
-            if len(line) + len(word) > WIDTH and line.strip():
+        for word in _words(piece, width - len(indent)):
+            if len(line) + len(word.rstrip()) > width and line.strip():
                 lines.append(line.rstrip())
                 line = indent
             line += word
