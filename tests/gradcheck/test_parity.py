@@ -7,7 +7,7 @@ import tinygrad_seq as tg
 from tinygrad_seq import nn, ops
 from tinygrad_seq.backend import default_generator, device_of
 from tinygrad_seq.errors import ArgumentError, DeviceError, GradcheckError
-from tinygrad_seq.gradcheck.parity import parity, parity_all
+from tinygrad_seq.gradcheck import parity, parity_all
 from tinygrad_seq.gradcheck.parity_report import EDGES, ulps
 from tinygrad_seq.ops.primitive import Primitive
 from tinygrad_seq.ops.sample import Sample
@@ -34,6 +34,11 @@ def test_the_same_operations_give_the_same_bits():
     assert sum(report.histogram[0]) == 12 + 12 + 12 + 4
     assert 0 < report.errors[0] < 16  # float32 is off float64 by a few ULP
     assert report.errors[0] == report.errors[1]
+
+
+def test_the_reference_starts_from_the_same_rounded_inputs():
+    out, _ = parity(lambda x: x * 1.0, np.array([0.1, 0.2, 0.3]), BOTH).entries
+    assert out.worst == (0.0, 0.0)
 
 
 def test_another_order_of_summation_stays_within_the_bound():
@@ -247,3 +252,15 @@ def test_unknown_names_are_refused():
 def test_every_op_agrees_with_the_gpu():
     bad = [r for r in parity_all(None, "cuda") if r.verdict not in ("pass", "no gradient")]
     assert not bad, "\n".join(r.note for r in bad)
+
+
+def test_it_is_reached_from_the_function_and_from_the_package():
+    from tinygrad_seq import gradcheck as function
+    from tinygrad_seq.gradcheck import devices
+
+    assert parity is devices.parity
+    assert parity_all is devices.parity_all
+    assert function.parity(tg.tanh, np.ones(2), BOTH, seed=3).seed == 3
+    assert function.mutation_audit(tg.tanh, np.ones(2), corruptions=["other sign"])
+    with pytest.raises(ImportError, match="cannot import name 'absent'"):
+        exec("from tinygrad_seq.gradcheck import absent")

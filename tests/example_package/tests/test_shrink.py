@@ -7,7 +7,6 @@ from hypothesis import given, settings
 
 import tinygrad_seq as tg
 from tinygrad_seq.gradcheck import strategies as some
-from tinygrad_seq.gradcheck.parity import parity
 
 FEW = settings(max_examples=20, deadline=None, derandomize=True, database=None)
 
@@ -51,4 +50,4 @@ def test_its_own_samples(call):
 
 
 def test_both_devices_give_the_same_bits():
-    assert parity(shrink, tg.randn(4, 5), ("cpu", "strict")).apart == 0
+    assert tg.gradcheck.parity(shrink, tg.randn(4, 5), ("cpu", "strict")).apart == 0
