@@ -57,7 +57,7 @@ def patch_blocks(image: Any, weights: Any) -> str:
     Arguments and errors as in ``plot_patches``.
 
     >>> print(patch_blocks([[0, 9], [0, 9], [9, 0], [9, 0]], [[1], [3]]))
-     █   ▒▒
+     █   ░░
     █    ██
     """
     ink, shares = _checked(image, weights)
