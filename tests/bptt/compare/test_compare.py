@@ -156,6 +156,26 @@ def test_the_same_seed_gives_the_same_run(inputs):
     assert one.h[0].any()  # at h_0 = 0 a mistake with it would not show
 
 
+@pytest.mark.parametrize("kind", SOURCES)
+def test_shorter_runs_are_parts_of_the_whole(kind, inputs):
+    seen = []
+
+    def keeps(run):
+        seen.append(run)
+        return {"dWx": np.zeros_like(run.Wx)}
+
+    whole = compare(keeps, layer(kind), inputs).run
+    lengths = {run.T for run in seen}
+    assert lengths == {1, 4}  # the last step alone shows it
+    for run in (whole.suffix(k) for k in (1, 2, 4)):
+        first = 4 - run.T
+        for name in ("h", "c") if kind == "LSTM" else ("h",):
+            np.testing.assert_array_equal(getattr(run, name), getattr(whole, name)[first:])
+        for name in ("x", "a", "dh", *run.gates):
+            np.testing.assert_array_equal(getattr(run, name)[1:], getattr(whole, name)[first + 1 :])
+            assert not getattr(run, name)[0].any()
+
+
 # ---------------------------------------------------------------------- any subset, any detail
 
 
@@ -245,6 +265,24 @@ def test_nan_is_told(inputs):
     assert (result.step, result.tensor, result.causes) == (4, "dWh", ("not_finite",))
     assert result.errors["dWh"].index == (1, 2)
     assert np.isnan(result.errors["dWh"].yours)
+
+
+def test_huge_numbers_are_no_trouble(inputs):
+    result = compare(lambda run: {n: 1e300 * v for n, v in rnn(run).items()}, layer(), inputs)
+    assert (result.step, result.tensor) == (4, "db")
+    assert result.causes == ("factor:1e+300",)
+
+
+def test_another_shape_in_shorter_runs_is_left_aside(inputs):
+    """They cannot serve as a second set of numbers then; the whole run still can."""
+
+    def odd(run):
+        found = rnn(run)
+        return found | {"dWx": found["dWx"][:0] if run.T < 4 else 2 * found["dWx"]}
+
+    result = compare(odd, layer(), inputs)
+    assert not result
+    assert result.causes == ("counted_twice",)
 
 
 def test_float32_is_told_and_compared_to_what_it_can_hold(inputs):

@@ -17,8 +17,8 @@ from tinygrad_seq.bptt.compare.textbook import Pick, Signals, signals_of
 from tinygrad_seq.bptt.compare.textbook.gather import gathered, misgathered
 
 Values = dict[str, np.ndarray]
-#: two mistakes on the way back are tried out on so many numbers at most, and with so many of
-#: those that explain something by themselves
+#: up to how many numbers results are kept and two mistakes on the way back are tried out, and how
+#: many of those that explain something by themselves are taken as the first of two
 LARGEST, MOST = 100_000, 8
 
 
@@ -95,10 +95,13 @@ class Search:
 
     def short(self, mistake: str) -> Values:
         """What one mistake on the way back makes of the shortest run."""
-        if mistake not in self.shorts:
-            run, _ = self.samples[0]
-            self.shorts[mistake] = _all(signals_of(run, [mistake]), self.names)
-        return self.shorts[mistake]
+        if mistake in self.shorts:
+            return self.shorts[mistake]
+        run, values = self.samples[0]
+        made = _all(signals_of(run, [mistake]), self.names)
+        if sum(v.size for v in values.values()) <= LARGEST:
+            self.shorts[mistake] = made
+        return made
 
     def misfits(self, name: str, signals: Sequence[Signals]) -> dict[str, float]:
         """For every mistake in gathering this tensor how far the outcome is from the student's."""

@@ -39,7 +39,7 @@ class Answer:
         self.fn, self.run, self.truth, self.hand, self.rtol = fn, run, truth, hand, rtol
         self.tape = truth.suffix(run.T)
         self.wrong = wrong(run, hand, self.tape, rtol)
-        self.tolerance = max(1e-8, rtol) if not hand.single else 1e-5
+        self.tolerance = min(max(1e-8, rtol), 1e-5)
         self.notes = list(hand.notes)
         self.fields: dict[str, Any] = {}
 
@@ -128,7 +128,9 @@ class Answer:
         step = self.fields.get("step")
         if step is not None and step > 1:
             short = self.run.suffix(self.run.T - step + 1)
-            samples.insert(0, (short, called(self.fn, short).values))
+            values = called(self.fn, short).values
+            if values.keys() == self.hand.values.keys():
+                samples.insert(0, (short, values))
         return samples
 
     def _words(self, explanation: Explanation) -> list[str]:

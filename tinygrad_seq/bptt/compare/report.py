@@ -120,7 +120,7 @@ class Comparison:
             if best is not None:
                 text += f"; the nearest leaves {best[1]:.1g} of them unexplained: {best[0]}"
             return _wrapped(text)
-        told = "likely mistake" if self.tensor is not None else "fault"
+        told = "fault" if all(e.ok for e in self.errors.values()) else "likely mistake"
         lines = _wrapped(f"{told}: {self.diagnosis}")
         if self.fit is None:
             return lines

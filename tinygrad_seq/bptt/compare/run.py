@@ -102,5 +102,9 @@ def difference(got: np.ndarray, expected: np.ndarray) -> float:
     """‖got − expected‖ as a share of the larger of the two; inf where got is not finite."""
     if got.shape != expected.shape or not np.isfinite(got).all():
         return float("inf")
-    largest = max(np.linalg.norm(got), np.linalg.norm(expected))
-    return float(np.linalg.norm(got - expected) / largest) if largest else 0.0
+    largest = max(np.max(np.abs(got), initial=0), np.max(np.abs(expected), initial=0))
+    if not largest:
+        return 0.0
+    got, expected = got / largest, expected / largest  # their squares must not overflow
+    longer = max(np.linalg.norm(got), np.linalg.norm(expected))
+    return float(np.linalg.norm(got - expected) / longer)
