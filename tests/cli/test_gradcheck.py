@@ -8,7 +8,7 @@ import pytest
 
 import tinygrad_seq as tg
 from tinygrad_seq import ops
-from tinygrad_seq.cli import main
+from tinygrad_seq.cli import gradcheck_tables, main
 from tinygrad_seq.cli.targets import shape_of
 from tinygrad_seq.errors import ArgumentError
 
@@ -304,6 +304,20 @@ def test_an_audit_that_misses_something_fails(call, monkeypatch):
     assert status == 1
     assert "missed:" in text
     assert not text.endswith(" 0 missed\n")
+
+
+@pytest.mark.parametrize("more", [[], ["--parity", "strict"], ["--audit"]])
+def test_without_names_it_is_everything(call, monkeypatch, more):
+    few = {name: ops.registry[name] for name in ("tanh", "mul")}
+    monkeypatch.setattr(ops, "registry", few)
+    monkeypatch.setattr("tinygrad_seq.cli.gradcheck_tables.registry", few)
+    for table in ("LAYERS", "MODELS"):
+        rows = [row for row in getattr(gradcheck_tables, table) if row[0] == "nn.Linear"]
+        monkeypatch.setattr(gradcheck_tables, table, rows)
+    status, text = call(*more)
+    names = [line.split()[0] for line in text.splitlines() if " pass" in line or " op " in line]
+    assert status == 0
+    assert names == ["tanh", "mul"] + ([] if more == ["--audit"] else ["nn.Linear"])
 
 
 def test_fast_goes_for_ops_too(call, monkeypatch):

@@ -21,7 +21,7 @@ def gradcheck(
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME | MODULE:FUNCTION]...",
-                       help="Ops, layers and models (default: all), or code of your own."),
+                       help="Ops, layers, models (default: all), or code of your own."),
     ] = None,
     shape: Annotated[
         list[str] | None,
@@ -62,10 +62,9 @@ def gradcheck(
     for place in (device, parity):
         as_device(place)
     chosen = list(names or [])
-    own = [":" in name for name in chosen]
-    expect(any(own) == all(own), "gradcheck", "names, or MODULE:FUNCTION, but not both",
-           ", ".join(chosen), ArgumentError)  # fmt: skip
-    mine = any(own)
+    mine = any(":" in name for name in chosen)
+    expect(not mine or all(":" in name for name in chosen), "gradcheck",
+           "names, or MODULE:FUNCTION, but not both", ", ".join(chosen), ArgumentError)  # fmt: skip
     _refuse(not mine, "is for MODULE:FUNCTION", {"--shape": shape})
     _refuse(not mine and parity is None, "is for MODULE:FUNCTION and --parity",
             {"--seed": seed is not None})  # fmt: skip
