@@ -56,9 +56,9 @@ def graph(outputs: Any, names: Any = None, *, gradients: bool = False) -> Graph:
 
     names: what tensors are called: a Module (its ``named_parameters``), or a mapping of names to
     tensors and Modules. gradients: go back from the outputs, which must be scalars, and note the
-    norm of every gradient, their sum's L; no ``.grad`` changes and the graph is kept. Without it
-    norms are known where a gradient lies already: in leaves' ``.grad``, or where ``retain_grad``
-    asked for it.
+    norm of every gradient of their sum; hooks are called, no ``.grad`` changes, the graph is kept.
+    Without it norms are known where a gradient lies already: in leaves' ``.grad``, or where
+    ``retain_grad`` asked for it.
 
     What needs no gradient is not on the tape, and so not in the graph. Nothing here keeps an array
     alive or changes the tape. ``tinygrad_seq.viz.graph`` draws the result.
