@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as tg
-from tests.bptt.test_ledger_table import H, T, half, small
 from tests.support import hand
+from tests.support.hand import STEPS as T
+from tests.support.hand import half, small
 from tests.support.ledgers import NETS, Task, name_of
 from tests.support.pages import equations, joined, vectors
 from tinygrad_seq import bptt, nn
@@ -182,4 +183,3 @@ def test_the_jacobian_is_printed():
     (line,) = [line for line in text.split("\n") if "singular values of J_2" in line]
     near(vectors(line)[0], ledger.singular_values[2, 0])
     assert float(line.split("none is above ")[1]) == pytest.approx(ledger.bound[2], rel=1e-3)
-    assert H == 2

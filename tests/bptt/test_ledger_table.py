@@ -6,33 +6,17 @@ import numpy as np
 import pytest
 
 import tinygrad_seq as tg
-from tests.support import hand
+from tests.support.hand import STEPS as T
+from tests.support.hand import WIDTH as H
+from tests.support.hand import half, small
 from tests.support.ledgers import NETS, Task, name_of
 from tests.support.pages import read_table, row, rows
 from tinygrad_seq import bptt, nn
 from tinygrad_seq.bptt.ledger.forms import layers_of
 from tinygrad_seq.errors import ArgumentError
 
-T, H = 4, 2
 FORMS = ["RNN"] * 3 + [""] * 1 + ["RNN", "LSTM", "", "", "", "", "GRU", "GRU", "", "GRU"]
 EXACT = {"rtol": 1e-9, "atol": 1e-12}
-
-
-def half(h, t):
-    return 0.5 * h.square().sum()
-
-
-def small(kind, inputs=1, hidden=H, steps=T, **options):
-    """A net, its ledger, and what the functions written by hand take."""
-    tg.manual_seed(8)
-    net = kind(inputs, hidden, single_bias=True, dtype=np.float64, **options)
-    x = tg.randn(steps, 1, inputs, dtype=np.float64)
-    start = tg.randn(1, 1, hidden, dtype=np.float64)
-    initial = (start, 2 * start) if kind is nn.LSTM else start
-    ledger = bptt.ledger(net, x, half, initial=initial)
-    first = [start.numpy()[0, 0], *([2 * start.numpy()[0, 0]] if kind is nn.LSTM else [])]
-    weights = [p.numpy() for p in net.parameters()]
-    return ledger, getattr(hand, kind.__name__.lower())(x.numpy()[:, 0], *first, *weights)
 
 
 def share_rows(table, label, shape, steps, gates=""):

@@ -6,6 +6,11 @@ number by name, arrays (T+1, ·), and gradients.
 
 import numpy as np
 
+import tinygrad_seq as tg
+from tinygrad_seq import bptt, nn
+
+STEPS, WIDTH = 4, 2
+
 
 def sigma(a):
     return 1 / (1 + np.exp(-a))
@@ -97,3 +102,24 @@ def gru(x, h0, w_xh, w_hh, b):
     hidden = np.concatenate([dr, dz, dq], axis=1)
     found["w_hh"] = np.array([np.zeros_like(w_hh), *map(np.outer, hidden[1:], h[:-1])])
     return found
+
+
+BY_HAND = {nn.RNN: rnn, nn.LSTM: lstm, nn.GRU: gru}
+
+
+def half(h, t):
+    """The loss of a step."""
+    return 0.5 * h.square().sum()
+
+
+def small(kind, inputs=1, hidden=WIDTH, steps=STEPS, **options):
+    """A net, its ledger, and what the functions written by hand take."""
+    tg.manual_seed(8)
+    net = kind(inputs, hidden, single_bias=True, dtype=np.float64, **options)
+    x = tg.randn(steps, 1, inputs, dtype=np.float64)
+    start = tg.randn(1, 1, hidden, dtype=np.float64)
+    initial = (start, 2 * start) if kind is nn.LSTM else start
+    ledger = bptt.ledger(net, x, half, initial=initial)
+    first = [start.numpy()[0, 0], *([2 * start.numpy()[0, 0]] if kind is nn.LSTM else [])]
+    weights = [p.numpy() for p in net.parameters()]
+    return ledger, BY_HAND[kind](x.numpy()[:, 0], *first, *weights)
