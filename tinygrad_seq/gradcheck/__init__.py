@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tinygrad_seq.gradcheck.examiner import Mutant
     from tinygrad_seq.gradcheck.mutation import audit_all, audit_op, mutation_audit
     from tinygrad_seq.gradcheck.mutation_report import AuditReport
+    from tinygrad_seq.gradcheck.odds import miss_probability
     from tinygrad_seq.gradcheck.parity_report import ParityReport
 
 #: where what is loaded late is from
@@ -33,6 +34,7 @@ _LATE = {
     "audit_all": "mutation",
     "audit_op": "mutation",
     "mutation_audit": "mutation",
+    "miss_probability": "odds",
     "parity": "devices",
     "parity_all": "devices",
 }
@@ -79,6 +81,7 @@ __all__ = [
     "derivative",
     "gradcheck",
     "gradgradcheck",
+    "miss_probability",
     "mutation_audit",
     "parity",
     "parity_all",

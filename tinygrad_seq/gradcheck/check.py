@@ -60,7 +60,9 @@ def gradcheck(
     array, whichever is larger. What that leaves open is looked at with steps from 10⁻² to 10⁻¹⁰;
     see numerical.py. Defaults in float64: eps 1e-6, atol 1e-7, rtol 1e-5.
 
-    fast: random projections instead of every element; ``directions`` of them from ``seed``.
+    fast: random projections instead of every element; ``directions`` of them from ``seed``. An
+    error of r times the Jacobian's norm is missed with a probability of at most
+    √2·(atol + rtol)/r to the power of ``directions``; see ``miss_probability``.
     complex_step: Im fn(x + ih)/h, exact to the last digits, for analytic functions.
     promote: compute in float64 whatever the inputs' dtype. If False, check in their own dtype, with
     defaults to suit it (float32: eps 5e-3, atol 1e-3, rtol 1e-2).

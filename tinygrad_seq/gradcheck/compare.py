@@ -157,6 +157,7 @@ class _Rungs:
 
     def __init__(self, view: View, j: int, tol: Tolerance):
         self.line = view.line(j)
+        self.eps = tol.eps
         self._walk = survey(self.line, ladder_of(self.line, tol.eps, float(view.sizes[j])))
         self._known: list[tuple[float, np.ndarray, np.ndarray]] = []
 
@@ -192,6 +193,9 @@ def _judge_column(todo: list[tuple[Block, int, int]], j: int, rungs: _Rungs, vie
         finding = judge(analytic, stencils[row], margin, block.rtol, faint)
         if finding.verdict == "wrong" and not finding.note:
             finding = _doubt(finding, analytic, partial(view.again, row, j))
+        elif finding.outside and view.beside is not None and view.beside(row, j, rungs.eps):
+            note = f"several kinks at once ({finding.note}; right beside them)"
+            finding = replace(finding, verdict="kink", note=note)
         block.put(i, j, finding)
 
 

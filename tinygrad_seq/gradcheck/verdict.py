@@ -30,6 +30,8 @@ class Finding:
     error: float
     step: float
     note: str = ""
+    #: whether the analytic value lies outside the slopes of a kink's two sides
+    outside: bool = False
 
 
 def settled(analytic: float, stencil: Stencil, margin: float, rtol: float) -> bool:
@@ -167,4 +169,4 @@ def _at_kink(analytic: float, kink: Kink, tolerance: float) -> Finding:
     what = f"a jump of {kink.jump:.3g}; {sides}" if kink.jump else sides
     where = "" if inside else "; the gradient is outside"
     verdict = "kink" if inside else "wrong"
-    return Finding(verdict, middle, (high - low) / 2, kink.step, what + where)
+    return Finding(verdict, middle, (high - low) / 2, kink.step, what + where, not inside)

@@ -7,9 +7,9 @@ accidents; magnitudes off zero, so that no single element escapes, and continuou
 wrong elements do not cancel exactly.
 
 The typical size of uᵀJv is the Frobenius norm of J, which ‖Jᵀu‖ estimates; the tolerance is a share
-of that and so does not swell with the number of elements. An error matrix E shows as uᵀEv, nearly
-normal with deviation ‖E‖. It is missed when that falls below the tolerance τ‖J‖, with probability
-about 0.8·τ‖J‖/‖E‖ per direction, to the power of the number of directions.
+of that and so does not swell with the number of elements. An error matrix E shows as uᵀEv. It is
+missed when that falls below the tolerance τ‖J‖, with a probability of at most √2·τ‖J‖/‖E‖ per
+direction, to the power of the number of directions; see odds.py.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ class View:
     sizes: np.ndarray
     #: what ``atol`` is a share of, if not the largest derivative of each block
     typical: np.ndarray | None = None
+    #: (row, column, eps) → whether the derivative is right at points beside this one, where a
+    #: projection sums up what happens at several kinks at once; None where it does not
+    beside: Callable[[int, int, float], bool] | None = None
 
 
 def full_views(subject: Subject, centre: np.ndarray, epsilon: float) -> list[View]:
@@ -127,12 +130,40 @@ def fast_views(
             weights = _one_by_one(us[d])[o]
             return float(wobbled(subject, weights, seed)[k] @ moves[d])
 
+        def beside(o: int, d: int, eps: float, k: int = k, moves: Any = moves) -> bool:
+            return _right_beside(subject, k, us[d], o, moves[d], eps)
+
         rows = [slice(o, o + 1) for o in range(len(subject.names))]
         # Steps must suit the element that is smallest beside its neighbours.
         relative = np.abs(variable.value.astype(np.float64)).ravel() / variable.scale
         smallest = relative[relative > 0].min(initial=1.0)
-        views.append(View(analytic, again, line, rows, np.full(directions, smallest), typical))
+        sizes = np.full(directions, smallest)
+        views.append(View(analytic, again, line, rows, sizes, typical, beside))
     return views
+
+
+def _right_beside(
+    subject: Subject, k: int, u: list[np.ndarray], o: int, move: np.ndarray, eps: float
+) -> bool:
+    """Whether uᵀJv is right at two random points, a hundred steps ``eps`` away in all variables."""
+    part = subject.slices[o]
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        point = []
+        for v in subject.variables:
+            shift = (100 * eps * signed(rng, v.value.size) * v.scale).reshape(v.value.shape)
+            point.append((v.value + shift).astype(v.value.dtype))
+        found = host(pulled(subject, _one_by_one(u)[o], point=point), point)[k]
+        value = point[k]
+        sides = []
+        for t in (eps, -eps):
+            step = (t * move).reshape(value.shape)
+            point[k] = (value + step).astype(value.dtype)
+            sides.append(u[o] @ subject.evaluate(point)[part])
+        off = abs((sides[0] - sides[1]) / (2 * eps) - found @ move)
+        if not off <= 1e-2 * np.linalg.norm(found * move):
+            return False
+    return True
 
 
 def _projected(
