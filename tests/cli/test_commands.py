@@ -292,6 +292,7 @@ def test_a_gpt_looks_back_in_a_text(call, attentive, tmp_path, monkeypatch):
     for place, row in enumerate(rows):
         assert set(row[1:]) <= set(" ░▒▓█")
         assert len(row) <= place + 3  # nothing of what is to come
+        assert "█" in row  # the darkest in each row is what it looked at most
     assert rows[0] == "s █"  # there is but one to look at
     found = [call("attend", run, text, "--layer", layer, "--head", head).count("█")
              for layer in "12" for head in "12"]  # fmt: skip

@@ -52,6 +52,12 @@ def test_blocks_are_darker_where_more_was_looked():
     assert attention_blocks([[0, 0]], "ab", "X") == "  ab\nX"
 
 
+def test_each_row_may_have_its_own_darkest():
+    falling = [[1, 0, 0], [0.5, 0.5, 0], [0.1, 0.1, 0.2]]
+    assert attention_blocks(falling, "abc", "abc") == "  abc\na █\nb ▒▒\nc   ░"
+    assert attention_blocks(falling, "abc", "abc", by_row=True) == "  abc\na █\nb ██\nc ▒▒█"
+
+
 def test_blocks_are_as_wide_as_their_words():
     text = attention_blocks(MAP, ["the", "cat", "was"], ["le", "chat"])
     assert text.splitlines() == ["     the cat was", "  le ███", "chat     ▒▒▒ ▒▒▒"]

@@ -79,12 +79,12 @@ Drawn = tuple[str, Callable[[], str], Callable[[str], None]]
 
 
 def _text(saved: dict[str, Any], name: str, text: str, which: Which, device: str) -> Drawn:
-    look_at = look_back if name in WRITES else look_at_source
-    look = look_at(saved, text, which, device)
-    axes = ("looked at", "after") if name in WRITES else ("read", "said")
+    writes = name in WRITES
+    look = (look_back if writes else look_at_source)(saved, text, which, device)
+    axes = ("looked at", "after") if writes else ("read", "said")
     return (
         look.said,
-        lambda: attention_blocks(look.weights, look.read, look.said),
+        lambda: attention_blocks(look.weights, look.read, look.said, by_row=writes),
         lambda path: plot_attention(look.weights, look.read, look.said, path, axes=axes),
     )
 

@@ -53,10 +53,13 @@ def plot_attention(
     figure.savefig(path, dpi=120)
 
 
-def attention_blocks(weights: Any, source: Sequence[str], target: Sequence[str]) -> str:
+def attention_blocks(
+    weights: Any, source: Sequence[str], target: Sequence[str], by_row: bool = False
+) -> str:
     """A map as text: the source above, the target to the left, a shaded block for each weight.
 
-    Arguments and errors as in ``plot_attention``. The darkest shade stands for the largest weight.
+    Arguments and errors as in ``plot_attention``. The darkest shade stands for the largest weight,
+    or for the largest in each row: where rows have more and more to look at, their weights fall.
 
     >>> print(attention_blocks([[1, 0, 0], [0, 0.5, 0.5]], "abc", "AB"))
       abc
@@ -64,7 +67,8 @@ def attention_blocks(weights: Any, source: Sequence[str], target: Sequence[str])
     B  ▒▒
     """
     shares = _checked(weights, source, target)
-    levels = np.rint(shares / max(shares.max(), 1e-300) * (len(SHADES) - 1)).astype(int)
+    largest = shares.max(axis=1 if by_row else None, keepdims=True)
+    levels = np.rint(shares / np.maximum(largest, 1e-300) * (len(SHADES) - 1)).astype(int)
     above, left = list(map(sign, source)), list(map(sign, target))
     gap = "" if max(map(len, source)) == 1 else " "
     margin = max(map(width, left))

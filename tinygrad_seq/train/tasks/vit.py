@@ -37,6 +37,7 @@ class Patches(Digits):
 
     name = "vit"
     Config = ViTConfig
+    trial = "attend {} --image 7"
 
     def describe_steps(self) -> str:
         """How an image is read."""
