@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tinygrad_seq as tg
 from tests.bptt.compare.by_hand import (
@@ -71,6 +73,22 @@ def test_the_report_says_so(planted, found):
     assert "likely mistake" in text
     assert " ".join(result.diagnosis.split()) in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 80
+
+
+@settings(max_examples=15)
+@given(
+    planted=st.sampled_from(PLANTED),
+    sizes=st.tuples(*[st.integers(*ends) for ends in ((3, 4), (2, 2), (2, 3), (2, 3))]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_neither_sizes_nor_numbers_matter(planted, sizes, seed):
+    steps, batch, width, hidden = sizes
+    tg.manual_seed(seed)
+    layer = getattr(nn, planted.kind)(width, hidden, dtype=np.float64)
+    result = compare(planted.function(), layer, tg.randn(steps, batch, width), seed=seed)
+    assert result.step == (planted.step - 5 + steps if planted.step > 1 else 1)
+    assert (result.tensor, set(result.gates)) == (planted.tensor, set(planted.gates))
+    assert result.causes == (planted.cause,)
 
 
 @pytest.mark.parametrize("kind", SOURCES)

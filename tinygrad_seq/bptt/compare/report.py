@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tinygrad_seq.bptt.compare.run import Run
+from tinygrad_seq.bptt.compare.run import LAST, Run
 
 Index = tuple[int, ...]
 
@@ -99,11 +99,13 @@ class Comparison:
         return [f"  {name:<4}  {e}"[:80] for name, e in self.errors.items()]
 
     def _where(self) -> str:
-        run, step = self.run, self.step
+        run, step = self.run, self.step or 1
         gates = f", {_gates(self.gates)}" if self.gates else ""
+        if self.tensor in LAST and step != 1:
+            gates = f": what is handed down to {(self.tensor or '')[1:2]}_{step - 1}"
         text = f"first wrong number: step {step}, {self.tensor}{gates}"
         text += f" (the way back goes from T = {run.T} to 1"
-        if step is not None and step < run.T:
+        if step < run.T:
             right = f"step {run.T}" if step == run.T - 1 else f"steps {run.T} to {step + 1}"
             verb = "is" if step == run.T - 1 else "are"
             text += f"; {right} alone {verb} right"
