@@ -21,7 +21,7 @@ SETTINGS = {
     "MKL_NUM_THREADS": "1",
 }
 AT_ONCE = 2
-CELL_SECONDS = 300
+CELL_SECONDS = 600
 
 
 def run(path: Path) -> tuple[float, str]:
