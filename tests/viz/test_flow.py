@@ -81,8 +81,9 @@ def test_a_map_has_steps_across_and_lags_down(tmp_path, drawn):
 
 def test_columns_reach_half_way_to_their_neighbours(tmp_path, drawn):
     plot_flow([0, 10, 30], {"h": [[1.0], [1.0], [1.0]]}, tmp_path / "a.png")
-    axes = drawn[0].axes[0]
-    assert axes.get_xlim() == (-5, 40)
+    (axes, *_) = drawn[0].axes
+    assert axes.get_xlim() == (0, 30)  # the map ends where the run did
+    assert axes.collections[0].get_coordinates()[0, :, 0].tolist() == [0, 5, 20, 30]
 
 
 def test_one_look_and_no_gradient_can_be_drawn(tmp_path, drawn):

@@ -126,12 +126,12 @@ def _map(name: str, by_step: Sequence[ByLag], count: int) -> np.ndarray:
 
 
 def _edges(steps: np.ndarray) -> np.ndarray:
-    """Where the columns of a map begin and end: half way from one step to the next."""
+    """Where the columns of a map begin and end: half way from one step to the next; the map itself
+    at the first step and the last."""
     if len(steps) == 1:
         return np.array([steps[0] - 0.5, steps[0] + 0.5])
     between = (steps[1:] + steps[:-1]) / 2
-    first, last = 2 * steps[0] - between[0], 2 * steps[-1] - between[-1]
-    return np.concatenate([[first], between, [last]])
+    return np.concatenate([steps[:1], between, steps[-1:]])
 
 
 def _floats(by_lag: ByLag) -> np.ndarray:
