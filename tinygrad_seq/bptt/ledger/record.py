@@ -101,7 +101,8 @@ class Ledger:
     # ------------------------------------------------------------------ what follows from it
 
     def delta(self, name: str = "h") -> np.ndarray:
-        """δ_t = ∂L/∂(state at t) = Σ_s C[s, t], (T+1, B, H).
+        """∂L/∂(state at t) = Σ_s C[s, t], (T+1, B, H): the derivative by the state itself, where
+        the δ_t of ``table`` and ``explain`` is that by the a_t within the nonlinearity.
 
         Raises ArgumentError for a name that is not among ``states``.
         """
