@@ -183,3 +183,19 @@ def test_the_jacobian_is_printed():
     (line,) = [line for line in text.split("\n") if "singular values of J_2" in line]
     near(vectors(line)[0], ledger.singular_values[2, 0])
     assert float(line.split("none is above ")[1]) == pytest.approx(ledger.bound[2], rel=1e-3)
+
+
+def test_a_net_that_exploded():
+    """What is beyond all numbers is said, without a warning; nothing is checked against it."""
+    net = nn.RNN(1, 2, nonlinearity="relu", bias=False, dtype=np.float64)
+    with tg.no_grad():
+        net.weight_hh_l0.copy_(np.eye(2) * 1e60)
+        net.weight_ih_l0.fill_(1)
+    with np.errstate(all="ignore"):
+        ledger = bptt.ledger(net, tg.ones(7, 1, 1, dtype=np.float64), half)
+        _ = ledger.jacobians
+    assert "inf" in ledger.table()
+    for t in range(8):
+        assert f"Step {t} of 7" in ledger.explain(t) or t == 0
+        assert ledger.latex(t)
+    assert r"\infty" in ledger.latex()

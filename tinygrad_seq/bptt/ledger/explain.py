@@ -27,6 +27,7 @@ SMALL = 6
 TOLERANCE = 1e5  # in units of rounding
 
 
+@np.errstate(all="ignore")
 def explain(ledger: Ledger, t: int) -> str:
     """How step t answers for the losses; t = 0 is the initial state.
 

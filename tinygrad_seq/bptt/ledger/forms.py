@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tinygrad_seq.bptt.ledger.record import Ledger
 
 
+@np.errstate(all="ignore")  # a net that has exploded: what is not finite says so itself
 def layers_of(ledger: Ledger) -> list[Layer]:
     """Each layer of a ledger, the lowest first."""
     found = []

@@ -15,7 +15,7 @@ from itertools import product
 import numpy as np
 
 from tinygrad_seq.bptt.ledger.given import Array, Given, logistic, rule
-from tinygrad_seq.bptt.ledger.textbook import Equation, Layer, Term
+from tinygrad_seq.bptt.ledger.textbook import Equation, Layer, Outer, Term
 
 
 def gru(given: Given) -> Iterator[Layer]:
@@ -52,59 +52,76 @@ def _forward(given: Given, after: bool, keeps: bool) -> list[Equation]:
 
 def _backward(given: Given, forward: list[Equation], after: bool, keeps: bool) -> Layer:
     """δn, δz, δr, and δq or u, what W_hn hands back."""
-    term, past, total = given.term, given.before, given.total()
-    total[0] = 0  # there are no gates before the first step
+    term, past = given.term, given.before
     tr, tz, tq, tn = (equation.left for equation in forward[:4])
-    r, z, q, n = tr.values, tz.values, tq.values, tn.values
+    r, z, n = tr.values, tz.values, tn.values
     new, old = _mixing(given, keeps)
-    w_rz, w_n, _, _ = _blocks(given)
+    total = given.total()
+    total[0] = 0  # there are no gates before the first step
     d_n = total * new.values * (1 - n * n)
     difference = past - n if keeps else n - past
     d_z = total * difference * z * (1 - z)
     d_q = d_n * r if after else d_n
-    u = d_q @ w_n
-    d_r = (d_n * q if after else u * past) * r * (1 - r)
+    u = d_q @ _blocks(given)[1]
+    d_r = (d_n * tq.values if after else u * past) * r * (1 - r)
     d_rz = np.concatenate([d_r, d_z], axis=2)
     tdn, tu = term("δn~_[t]", d_n), term("u~_[t]", u)
-    if after:
-        hands_back = given.next("W_hh~ᵀδ′~_[t+1]", d_rz @ w_rz + u)
-        later = [[hands_back]]
-        middle = [Equation(term("δq~_[t]", d_q), [[tdn, tr]])]
-    else:
-        hands_back = given.next("W_hrz~ᵀδ~_[t+1]", d_rz @ w_rz)
-        later = [[hands_back], [given.next("u~_[t+1]", u), given.next("r~_[t+1]", r)]]
-        middle = [Equation(tu, [[term("W_hn~ᵀδn~_[t]", u)]])]
-    symbol = old.symbol.replace("[t]", "[t+1]")
-    straight = [given.next("∂L/∂h~_[t+1]", total), given.next(symbol, old.values)]
-    arriving = given.arrives(straight, *later)
+    arriving, through = _arriving(given, total, old, d_rz, u, after)
     sigma = [term(f"{k}~_[t](1−{k}~_[t])", g * (1 - g)) for k, g in (("r", r), ("z", z))]
     change = term("(h~_[t-1]−n~_[t])" if keeps else "(n~_[t]−h~_[t-1])", difference)
     from_n = [tdn, tq] if after else [tu, term("h~_[t-1]", past)]
+    handed = term("W_hn~ᵀδn~_[t]", u)
     backward = [
         arriving,
         Equation(tdn, [[arriving.left, new, term("(1−n~_[t]²)", 1 - n * n)]]),
         Equation(term("δz~_[t]", d_z), [[arriving.left, change, sigma[1]]]),
-        *middle,
+        Equation(term("δq~_[t]", d_q), [[tdn, tr]]) if after else Equation(tu, [[handed]]),
         Equation(term("δr~_[t]", d_r), [[*from_n, sigma[0]]]),
     ]
-    hidden = [(d_rz, past), (d_q, past if after else r * past)]
-    delta, delta_hh = (np.concatenate([d_rz, part], axis=2) for part in (d_n, d_q))
-    prime, m = "′" if after else "", given.m
-    adds = "δ′~_[t] h~_[t-1]ᵀ" if after else "δ~_[t] h~_[t-1]ᵀ, for n δn~_[t] (r~_[t]⊙h~_[t-1])ᵀ"
-    note = f"δ{m}_[t] = (δr{m}_[t], δz{m}_[t], δn{m}_[t])"
-    if after:
-        note += f"; δ′{m}_[t] = (δr{m}_[t], δz{m}_[t], δq{m}_[t])"
-    else:
-        note += f"; W_hrz{m}: the rows of r and z"
     own = [part for found in arriving.right if len(found) == 1 for part in found]
-    factor = old.symbol.replace("_[t]", "")
-    through = given.next(f"({factor}⊙∂L/∂h~)_[t+1]", old.values * total)
     return Layer(
-        "GRU", given.suffix, forward, backward, given.outers(delta, delta_hh, hidden, adds, prime),
+        "GRU", given.suffix, forward, backward, _outers(given, d_rz, d_n, d_q, r, after),
         seen=[tr, tz, tq, tn, term("h~_[t]", given.h, 0)],
         back=[*own, through, *(equation.left for equation in backward)],
-        gates="rzn", note=note,
+        gates="rzn", note=_note(given.m, after),
     )  # fmt: skip
+
+
+def _arriving(
+    given: Given, total: Array, old: Term, d_rz: Array, u: Array, after: bool
+) -> tuple[Equation, Term]:
+    """∂L/∂h_t, and the part of it that comes straight through the update."""
+    w_rz = _blocks(given)[0]
+    if after:
+        later = [[given.next("W_hh~ᵀδ′~_[t+1]", d_rz @ w_rz + u)]]
+    else:
+        reset = [given.next("u~_[t+1]", u), given.next("r~_[t+1]", given.gate("r"))]
+        later = [[given.next("W_hrz~ᵀδ~_[t+1]", d_rz @ w_rz)], reset]
+    symbol, factor = (old.symbol.replace("_[t]", new) for new in ("_[t+1]", ""))
+    straight = [given.next("∂L/∂h~_[t+1]", total), given.next(symbol, old.values)]
+    through = given.next(f"({factor}⊙∂L/∂h~)_[t+1]", old.values * total)
+    return given.arrives(straight, *later), through
+
+
+def _outers(
+    given: Given, d_rz: Array, d_n: Array, d_q: Array, r: Array, after: bool
+) -> list[Outer]:
+    """What a step adds."""
+    past = given.before
+    hidden = [(d_rz, past), (d_q, past if after else r * past)]
+    d_ih, d_hh = (np.concatenate([d_rz, part], axis=2) for part in (d_n, d_q))
+    adds = "δ~_[t] h~_[t-1]ᵀ, for n δn~_[t] (r~_[t]⊙h~_[t-1])ᵀ"
+    if after:
+        return given.outers(d_ih, d_hh, hidden, "δ′~_[t] h~_[t-1]ᵀ", "′")
+    return given.outers(d_ih, d_hh, hidden, adds, "")
+
+
+def _note(m: str, after: bool) -> str:
+    """What δ is made of."""
+    note = f"δ{m}_[t] = (δr{m}_[t], δz{m}_[t], δn{m}_[t])"
+    if after:
+        return f"{note}; δ′{m}_[t] = (δr{m}_[t], δz{m}_[t], δq{m}_[t])"
+    return f"{note}; W_hrz{m}: the rows of r and z"
 
 
 def _mixing(given: Given, keeps: bool) -> tuple[Term, Term]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LONG = 5
 
 
+@np.errstate(all="ignore")
 def latex(ledger: Ledger, t: int | None = None) -> str:
     """The chain rule of step t, or that of all steps from the last to the first.
 

@@ -52,6 +52,7 @@ class Section:
     rows: list[Row] = field(default_factory=list)
 
 
+@np.errstate(all="ignore")
 def table(ledger: Ledger, digits: int = 4) -> str:
     """All numbers of a small net, 80 columns wide. Raises ArgumentError unless digits is from 1 to
     17."""
@@ -63,7 +64,7 @@ def table(ledger: Ledger, digits: int = 4) -> str:
     lines = wrapped("", [title, _size(ledger), loss], "; ")
     weights = list(_weights(ledger, layers, digits))
     lines += wrapped("with ", weights, "; ") if weights else []
-    return "\n".join([*lines, *_blocks(sections, ledger.steps, digits), _checked(ledger)])
+    return "\n".join([*lines, *_blocks(sections, ledger.steps, digits), *_checked(ledger)])
 
 
 def _named(ledger: Ledger) -> str:
@@ -96,11 +97,12 @@ def _nested(values: Any, digits: int) -> str:
     return f"{values:.{digits}g}"
 
 
-def _checked(ledger: Ledger) -> str:
-    """The largest |Σ − gradient|, beside the largest number of the gradient."""
+def _checked(ledger: Ledger) -> Iterator[str]:
+    """The largest |Σ − gradient|."""
     errors = [np.abs(s.sum(axis=0) - ledger.grad[n]) for n, s in ledger.shares.items() if s.size]
-    worst = max((float(error.max()) for error in errors), default=0.0)
-    return f"{SUM} is the gradient of an ordinary backward pass to within {worst:.1g}."
+    if errors:
+        worst = max(float(error.max()) for error in errors)
+        yield f"{SUM} is the gradient of an ordinary backward pass to within {worst:.1g}."
 
 
 # ---------------------------------------------------------------------- what is in it
