@@ -27,7 +27,7 @@ def attend(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="The folder of a training run.")],
     text: Annotated[
         str | None,
-        typer.Argument(metavar="[TEXT]", help="What to translate; for gpt, what to read."),
+        typer.Argument(metavar="TEXT", help="What to translate; for gpt, what to read."),
     ] = None,
     image: Annotated[
         int | None,
