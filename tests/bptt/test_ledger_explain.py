@@ -199,3 +199,17 @@ def test_a_net_that_exploded():
         assert f"Step {t} of 7" in ledger.explain(t) or t == 0
         assert ledger.latex(t)
     assert r"\infty" in ledger.latex()
+
+
+def test_rows_of_the_batch():
+    """Two of them one after the other, each with its own numbers; the rest is spoken of."""
+    tg.manual_seed(0)
+    net, x = nn.RNN(1, 2, dtype=np.float64), tg.randn(2, 4, 1, dtype=np.float64)
+    ledger = bptt.ledger(net, x, half)
+    _, *parts = ledger.explain(1).split("\nRow ")
+    assert [part.split("\n")[0] for part in parts] == ["1 of 4 of the batch", "2 of 4 of the batch"]
+    for b, part in enumerate(parts):
+        near(equations(part)["h_1"][1], ledger.states["h"][1, b])
+        near(equations(part)["∂L/∂h_1"][1], ledger.delta()[1, b])
+    assert "… rows 3 to 4 of the batch go the same way" in parts[-1]
+    assert "adds to the gradient, summed over the 4 rows" in parts[-1]

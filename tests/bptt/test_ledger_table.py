@@ -171,7 +171,7 @@ def test_rows_of_the_batch():
     text = ledger.table()
     parts = text.split("forward → (row ")
     assert len(parts) == 5
-    assert "… 2 more rows of the batch" in text
+    assert "… rows 5 to 6 of the batch are left out" in text
     for b, part in enumerate(parts[1:]):
         head = "                     t = 0     t = 1     t = 2         Σ\n"
         heads = next(line for line in text.split("\n") if "t = 0" in line)

@@ -46,7 +46,7 @@ def explain(ledger: Ledger, t: int) -> str:
         lines += _chain(ledger, t, b)
         lines += _recursion(ledger, layers, t, b)
     if ledger.batch > BATCH:
-        lines += ["", f"… {ledger.batch - BATCH} more rows of the batch go the same way"]
+        lines += ["", f"… rows {BATCH + 1} to {ledger.batch} of the batch go the same way"]
     return "\n".join([*lines, *_shares(ledger, layers, t)])
 
 

@@ -127,8 +127,8 @@ def _passes(ledger: Ledger, layers: Sequence[Layer]) -> Iterator[Section]:
             backward.rows += [row for term in layer.back for row in _vector(term, b)]
         yield backward
     if ledger.batch > 1:
-        left_out = ledger.batch - len(shown)
-        more = [Row(f"… {left_out} more rows of the batch are left out")] if left_out else []
+        said = f"… rows {len(shown) + 1} to {ledger.batch} of the batch are left out"
+        more = [Row(said)] if ledger.batch > len(shown) else []
         yield Section("loss of the whole batch", rows=[*more, _losses(ledger)])
 
 
