@@ -98,8 +98,7 @@ def test_the_line_reproduces_the_derivative(fast):
         assert again.where.startswith(entry.where)
         assert again.numeric == pytest.approx(entry.numeric, abs=1e-4 * abs(entry.analytic) + 1e-7)
         assert again.step == pytest.approx(entry.step, rel=1e-2)
-    text = str(report).replace("\n      ", " ")
-    assert report.reproduction() in text
+    assert report.reproduction() in " ".join(str(report).split())
     assert "step " in str(derivative(fn, inputs, "out[0,0]", "b[0,0]"))
 
 
@@ -138,7 +137,7 @@ def test_the_histogram_counts_every_derivative():
     report = checked(cube(3.3), X)
     counts = report.histogram()
     assert counts.counts.sum() + counts.exact + counts.lost == 16
-    assert counts.counts[counts.exponents >= -2].sum() == 4
+    assert counts.counts[counts.exponents >= -4].sum() == 4
     in_tolerances = report.histogram("tolerance")
     assert in_tolerances.counts[in_tolerances.exponents >= 0].sum() == 4
     assert report.histogram("ULP").exponents.max() >= 12
@@ -158,7 +157,7 @@ def test_a_failure_shows_the_sweep_a_pass_does_not():
     for report in (wrong, right):
         text = report.explain()
         assert "a decade a bar" in text
-        assert report.reproduction() in text.replace("\n      ", " ")
+        assert report.reproduction() in " ".join(text.split())
         assert max(len(line) for line in text.splitlines()) <= 80
     (table,) = wrong.comparisons
     assert table.analytic.shape == table.numeric.shape == table.tolerance.shape == (4, 4)

@@ -210,7 +210,7 @@ class Report:
         if worst is not None and worst.checked and self.source is not None:
             parts += [str(self.sweep()), str(self.histogram())]
             if worst.verdict == "pass":
-                parts.append(f"again: {self.reproduction()}")
+                parts.append("\n".join(self._call(worst, "")))
         return "\n\n".join(parts)
 
     def __str__(self) -> str:
@@ -251,9 +251,13 @@ class Report:
         along = "" if e.direction is None else f", direction {e.direction}"
         lines.append(f"    reproduce  seed {self.seed}{along}, step {e.step:.3g}, eps {self.eps:g}")
         if e.verdict != "pass":
-            lines += textwrap.wrap(self.reproduction(e), self._width, initial_indent="    ",
-                                   subsequent_indent="      ", break_on_hyphens=False)  # fmt: skip
+            lines += self._call(e, "    ")
         return lines
+
+    def _call(self, e: Entry, indent: str) -> list[str]:
+        """The line that reproduces ``e``, broken where Python allows it."""
+        return textwrap.wrap(self.reproduction(e), self._width, initial_indent=indent,
+                             subsequent_indent=indent + "  ", break_on_hyphens=False)  # fmt: skip
 
     def _wrap(self, text: str, indent: str = "") -> list[str]:
         return textwrap.wrap(text, self._width, initial_indent=indent,
