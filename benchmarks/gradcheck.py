@@ -324,11 +324,14 @@ def _scale(x: np.ndarray) -> np.ndarray:
 
 def _noticeable(a: np.ndarray, b: np.ndarray, function: Function, least: float) -> bool:
     """Whether any output's derivatives by any input change enough: by ``least`` of the largest, and
-    by ten times what a check must leave to rounding (10⁴ rounding errors of the output)."""
+    by ten times what a check must leave to rounding (10⁴ rounding errors of the output); and not
+    only where the Jacobian is rounding itself."""
+    lost = 1e-12 * np.abs(a).max(initial=0.0)
     for (right, wrong), out, x in blocks(function, a, b):
         change = np.abs(wrong - right)
         rounding = 10 * 1e4 * np.finfo(x.dtype).eps * np.abs(out).max() / _scale(x)
-        if (change > np.maximum(least * np.abs(right).max(initial=0.0), rounding)).any():
+        least_here = max(least * np.abs(right).max(initial=0.0), lost)
+        if (change > np.maximum(least_here, rounding)).any():
             return True
     return False
 

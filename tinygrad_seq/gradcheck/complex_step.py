@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_seq.errors import ArgumentError, expect
-from tinygrad_seq.gradcheck.compare import Block, Tolerance
-from tinygrad_seq.gradcheck.numerical import Line, Stencil, ladder_of, survey
+from tinygrad_seq.gradcheck.compare import Block
+from tinygrad_seq.gradcheck.numerical import Line, Stencil, Tolerance, ladder_of, survey
 from tinygrad_seq.gradcheck.subject import Subject
 from tinygrad_seq.gradcheck.verdict import Finding, judge
 from tinygrad_seq.gradcheck.views import View, mover, signed

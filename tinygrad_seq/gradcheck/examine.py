@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_seq.errors import ArgumentError, expect
-from tinygrad_seq.gradcheck.compare import Block, Tolerance, closer_look, first_look
+from tinygrad_seq.gradcheck.compare import Block, closer_look, first_look
 from tinygrad_seq.gradcheck.complex_step import complex_look
+from tinygrad_seq.gradcheck.numerical import Tolerance
 from tinygrad_seq.gradcheck.subject import Subject, coarsest
 from tinygrad_seq.gradcheck.views import View, fast_views, full_views
 

@@ -114,7 +114,8 @@ def audit_op(
     subjects = [Subject(c.fn, c.inputs) for c in calls if c.inputs and has_gradient(c)]
     examiners = [Examiner(subject, **options) for subject in subjects]
     examiners = [e for e in examiners if e.passes]
-    sites = rule_sites([(op, name) for name in op.differentiable])
+    names = op.params[:1] if op.sequence else op.differentiable
+    sites = rule_sites([(op, name) for name in names])
     ways = chosen(corruptions, scales)
     return AuditReport(tuple(_mutants(examiners, sites, ways)), op.name)
 

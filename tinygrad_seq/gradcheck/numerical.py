@@ -28,6 +28,19 @@ _COVER = 6.0
 
 
 @dataclass(frozen=True)
+class Tolerance:
+    """``rtol`` as a share of the derivative, ``atol`` as a share of the largest one in its block.
+
+    Both are relative, so that the check means the same for an output in nanometres.
+    """
+
+    eps: float
+    atol: float
+    rtol: float
+    epsilon: float
+
+
+@dataclass(frozen=True)
 class Line:
     """Values φ(t) along a line through the point checked, one row of numbers per t."""
 
@@ -92,6 +105,12 @@ class Stencil:
     def still(self) -> bool:
         """Whether φ does not move at all."""
         return bool((self.values == self.values[0]).all())
+
+    @property
+    def least_change(self) -> float:
+        """The least by which φ changes from one point to the next, where it does."""
+        changes = np.abs(np.diff(self.values))
+        return float(changes[changes > 0].min(initial=np.inf))
 
     def error(self, scatter: float | None = None) -> float:
         """What ``slope`` may be off by: from truncation, from noise or a kink inside, from

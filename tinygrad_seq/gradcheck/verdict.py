@@ -103,7 +103,30 @@ def judge(
         if other.error < 0.1 * apart and near <= tolerance + other.error:
             note = "differences with other steps contradict each other"
             return Finding("too noisy", best.slope, apart, best.stencil.h, note)
+    if _in_stairs(analytic, estimates, best, tolerance):
+        return Finding("too noisy", *found, "the function stands still, and then jumps: in stairs")
     return Finding("wrong", *found)
+
+
+def _in_stairs(
+    analytic: float, estimates: Sequence[Estimate], best: Estimate, tolerance: float
+) -> bool:
+    """Whether the slope may be hidden in rounding that happens inside the function.
+
+    Where tanh is saturated, 1 − tanh² is a multiple of the machine epsilon: it stands still in
+    small steps, though it has a slope. So what is seen in small steps does not count if coarser
+    ones, in which the function moves, allow the slope, and if all that it would have made of the
+    small ones is less than the least that is seen to change.
+    """
+    if not best.stencil.still:
+        return False
+    width = 6 * max(e.stencil.h for e in estimates if e.stencil.still)
+    for e in estimates:
+        if not e.stencil.still and e.stencil.h * 6 > width:
+            allows = abs(analytic - e.slope) <= tolerance + e.error
+            if allows and abs(analytic) * width <= e.stencil.least_change:
+                return True
+    return False
 
 
 def _not_finite(

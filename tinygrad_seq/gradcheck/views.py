@@ -15,14 +15,15 @@ direction, to the power of the number of directions; see odds.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from tinygrad_seq.gradcheck.analytic import host, jacobian_rows, pulled, wobbled
-from tinygrad_seq.gradcheck.numerical import Line
+from tinygrad_seq.gradcheck.numerical import Line, Tolerance
+from tinygrad_seq.gradcheck.rounding import count_ops, inner_rounding
 from tinygrad_seq.gradcheck.subject import Subject
 
 
@@ -39,23 +40,41 @@ class View:
     sizes: np.ndarray
     #: what ``atol`` is a share of, if not the largest derivative of each block
     typical: np.ndarray | None = None
-    #: (row, column, eps) → whether the derivative is right at points beside this one, where a
-    #: projection sums up what happens at several kinks at once; None where it does not
-    beside: Callable[[int, int, float], bool] | None = None
+    #: (row, column, tolerance) → whether the derivative is right at points beside this one
+    beside: Callable[[int, int, Tolerance], bool] = lambda row, column, tol: False
+    #: row → what rounding of intermediate values may do to the function there
+    inner: Callable[[int], float] = lambda row: 0.0
 
 
 def full_views(subject: Subject, centre: np.ndarray, epsilon: float) -> list[View]:
     """Every element of every variable against every element of every output."""
 
+    def pick(row: int) -> list[np.ndarray | None]:
+        one_hot = np.eye(1, centre.size, row)[0]
+        return [one_hot[p] if p.start <= row < p.stop else None for p in subject.slices]
+
     @cache  # one pass answers for all elements of the row
     def again(row: int, seed: int) -> list[np.ndarray]:
-        one_hot = np.eye(1, centre.size, row)[0]
-        return wobbled(subject, [one_hot[part] for part in subject.slices], seed)
+        return wobbled(subject, pick(row), seed)
 
-    return [
-        _full_view(subject, k, rows, again, centre, epsilon)
-        for k, rows in enumerate(jacobian_rows(subject))
-    ]
+    @cache
+    def inner(row: int) -> float:
+        return inner_rounding(subject, pick(row), epsilon)
+
+    @cache
+    def single() -> bool:  # at a kink of a single op nothing else can be to blame
+        return count_ops(subject) < 2
+
+    def view(k: int, rows: np.ndarray) -> View:
+        def beside(row: int, j: int, tol: Tolerance) -> bool:
+            move = np.zeros(rows.shape[1])
+            move[j] = subject.variables[k].scale[j]
+            return not single() and _right_beside(subject, k, pick(row), move, tol)
+
+        made = _full_view(subject, k, rows, again, centre, epsilon)
+        return replace(made, beside=beside, inner=inner)
+
+    return [view(k, rows) for k, rows in enumerate(jacobian_rows(subject))]
 
 
 def _full_view(
@@ -130,38 +149,43 @@ def fast_views(
             weights = _one_by_one(us[d])[o]
             return float(wobbled(subject, weights, seed)[k] @ moves[d])
 
-        def beside(o: int, d: int, eps: float, k: int = k, moves: Any = moves) -> bool:
-            return _right_beside(subject, k, us[d], o, moves[d], eps)
+        def beside(o: int, d: int, tol: Tolerance, k: int = k, moves: Any = moves) -> bool:
+            return _right_beside(subject, k, _one_by_one(us[d])[o], moves[d], tol)
+
+        def inner(o: int) -> float:
+            return max(inner_rounding(subject, _one_by_one(u)[o], epsilon) for u in us)
 
         rows = [slice(o, o + 1) for o in range(len(subject.names))]
         # Steps must suit the element that is smallest beside its neighbours.
         relative = np.abs(variable.value.astype(np.float64)).ravel() / variable.scale
         smallest = relative[relative > 0].min(initial=1.0)
         sizes = np.full(directions, smallest)
-        views.append(View(analytic, again, line, rows, sizes, typical, beside))
+        views.append(View(analytic, again, line, rows, sizes, typical, beside, inner))
     return views
 
 
 def _right_beside(
-    subject: Subject, k: int, u: list[np.ndarray], o: int, move: np.ndarray, eps: float
+    subject: Subject, k: int, weights: list[np.ndarray | None], move: np.ndarray, tol: Tolerance
 ) -> bool:
-    """Whether uᵀJv is right at two random points, a hundred steps ``eps`` away in all variables."""
-    part = subject.slices[o]
+    """Whether Σ weights·∂outputs/∂(variable k)·move is right at two random points, a hundred steps
+    away in all variables: then it is this very point that is special."""
+    parts = subject.slices
     for seed in range(2):
         rng = np.random.default_rng(seed)
         point = []
         for v in subject.variables:
-            shift = (100 * eps * signed(rng, v.value.size) * v.scale).reshape(v.value.shape)
+            shift = (100 * tol.eps * signed(rng, v.value.size) * v.scale).reshape(v.value.shape)
             point.append((v.value + shift).astype(v.value.dtype))
-        found = host(pulled(subject, _one_by_one(u)[o], point=point), point)[k]
+        found = host(pulled(subject, weights, point=point), point)[k]
         value = point[k]
         sides = []
-        for t in (eps, -eps):
-            step = (t * move).reshape(value.shape)
-            point[k] = (value + step).astype(value.dtype)
-            sides.append(u[o] @ subject.evaluate(point)[part])
-        off = abs((sides[0] - sides[1]) / (2 * eps) - found @ move)
-        if not off <= 1e-2 * np.linalg.norm(found * move):
+        for t in (tol.eps, -tol.eps):
+            point[k] = (value + (t * move).reshape(value.shape)).astype(value.dtype)
+            values = subject.evaluate(point)
+            pairs = zip(weights, parts, strict=True)
+            sides.append(sum(float(w.ravel() @ values[p]) for w, p in pairs if w is not None))
+        off = abs((sides[0] - sides[1]) / (2 * tol.eps) - found @ move)
+        if not off <= (tol.atol + tol.rtol) * np.linalg.norm(found * move):
             return False
     return True
 
