@@ -153,3 +153,33 @@ def test_a_wild_difference_does_not_widen_the_tolerance_of_others():
 def test_one_wrong_element_among_kinks_is_wrong():
     fn = lambda x: tg.concatenate([tg.relu(x[:3]), relu_with(0.0, 0.5)(x[3:])])
     assert verdict(fn, [0.0, 0.0, 0.0, 1.0]) == "wrong"
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_several_kinks_at_one_point_are_a_kink(fast):
+    """Each op chooses a slope between its own two; together they may lie outside the sides."""
+    fn = lambda x: tg.relu(x) - 2 * tg.clip(x, 0.0, 1.0)
+    x = np.array([0.0, -0.0, 0.0, 0.5])
+    assert verdict(fn, x, fast=fast) == "kink"
+    halved = op(lambda x: x * 1.0, x=lambda g: 0.5 * g)
+    assert verdict(lambda x: halved(fn(x)), x, fast=fast) == "wrong"
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_what_is_lost_in_rounding_inside_is_noise(fast):
+    """1 + x² is 1, so the function stands still, and magnified it should not."""
+    x = np.array([1e-10, 2e-10])
+    fn = lambda x: 1e8 * tg.log(1 + x * x)
+    assert verdict(fn, x, fast=fast) == "too noisy"
+    flat = op(lambda x: 0 * x, x=lambda g: 1e-2 * g)
+    assert verdict(lambda x: flat(1 * x), np.array([0.3, 1.0]), fast=fast) == "wrong"
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_second_derivatives_of_what_is_saturated_are_not_wrong(fast):
+    for scale in (18.0, 19.0, 30.0, 100.0):
+        report = tg.gradgradcheck(
+            lambda x, scale=scale: tg.tanh(scale * x), np.array([1.0, -1.01, 0.9]), fast=fast,
+            raise_exception=False,
+        )  # fmt: skip
+        assert report.verdict in ("pass", "too noisy"), report
