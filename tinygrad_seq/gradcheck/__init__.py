@@ -10,10 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_seq.gradcheck.check import gradcheck
-from tinygrad_seq.gradcheck.report import Comparison, Entry, Report
-from tinygrad_seq.gradcheck.reproduce import derivative
 from tinygrad_seq.gradcheck.second import gradgradcheck
-from tinygrad_seq.gradcheck.sweep import Derivative, Histogram, Sweep
 
 if TYPE_CHECKING:
     from tinygrad_seq.gradcheck.corruptions import Corruption
@@ -23,16 +20,26 @@ if TYPE_CHECKING:
     from tinygrad_seq.gradcheck.mutation_report import AuditReport
     from tinygrad_seq.gradcheck.odds import miss_probability
     from tinygrad_seq.gradcheck.parity_report import ParityReport
+    from tinygrad_seq.gradcheck.report import Comparison, Entry, Report
+    from tinygrad_seq.gradcheck.reproduce import derivative
+    from tinygrad_seq.gradcheck.sweep import Derivative, Histogram, Sweep
 
 #: where what is loaded late is from
 _LATE = {
     "AuditReport": "mutation_report",
+    "Comparison": "report",
     "Corruption": "corruptions",
+    "Derivative": "sweep",
+    "Entry": "report",
+    "Histogram": "sweep",
     "Mutant": "examiner",
     "ParityReport": "parity_report",
     "ParityRow": "devices",
+    "Report": "report",
+    "Sweep": "sweep",
     "audit_all": "mutation",
     "audit_op": "mutation",
+    "derivative": "reproduce",
     "mutation_audit": "mutation",
     "miss_probability": "odds",
     "parity": "devices",
@@ -47,6 +54,11 @@ def __getattr__(name: str) -> Any:
     return globals()[name]
 
 
+def _derivative(fn: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+    """``tinygrad_seq.gradcheck.derivative``, where its options are described."""
+    return __getattr__("derivative")(fn, inputs, *args, **options)
+
+
 def _mutation_audit(fn: Any, inputs: Any, **options: Any) -> "AuditReport":
     """``tinygrad_seq.gradcheck.mutation_audit``, where its options are described."""
     return __getattr__("mutation_audit")(fn, inputs, **options)
@@ -58,7 +70,7 @@ def _parity(fn: Any, inputs: Any, *args: Any, **options: Any) -> "ParityReport":
 
 
 for _name, _tool in {
-    "derivative": derivative,
+    "derivative": _derivative,
     "mutation_audit": _mutation_audit,
     "parity": _parity,
 }.items():

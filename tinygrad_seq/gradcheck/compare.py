@@ -179,10 +179,11 @@ def _judge_column(todo: list[tuple[Block, int, int]], j: int, rungs: _Rungs, vie
             continue
         analytic, margin = float(block.analytic[i, j]), float(block.margin[i, j])
         finding = judge(analytic, stencils[row], margin, block.rtol, faint)
-        if finding.verdict == "wrong" and math.isfinite(analytic):
+        known = math.isfinite(analytic) and math.isfinite(finding.numeric)
+        if finding.verdict == "wrong" and known:
             finding = _doubt(finding, analytic, partial(view.again, row, j))
             finding = _doubt_function(finding, analytic, stencils[row], view.inner, row)
-        if finding.verdict == "wrong" and view.beside(row, j, rungs.tol):
+        if finding.verdict == "wrong" and known and view.beside(row, j, rungs.tol):
             note = "right at all points beside this one: several kinks meet here, or a rule is "
             finding = replace(finding, verdict="kink", note=note + "wrong at its kink")
         block.put(i, j, finding)

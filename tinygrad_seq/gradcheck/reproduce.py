@@ -9,8 +9,8 @@ import numpy as np
 
 from tinygrad_seq.backend import Generator
 from tinygrad_seq.errors import ArgumentError, expect
+from tinygrad_seq.gradcheck.doubled import doubled
 from tinygrad_seq.gradcheck.examine import Options, coarsest_dtype, tolerance_for
-from tinygrad_seq.gradcheck.second import doubled
 from tinygrad_seq.gradcheck.single import derivative_at, find
 from tinygrad_seq.gradcheck.subject import Subject
 from tinygrad_seq.gradcheck.sweep import Derivative
