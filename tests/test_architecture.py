@@ -2,6 +2,7 @@
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -137,6 +138,7 @@ def test_a_name_that_one_library_lacks_is_found(tmp_path, text, fault):
 def fresh(code):
     """What a fresh interpreter prints for ``code``, read as JSON."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's threads wait in a loop meanwhile
     run = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True, text=True, check=True, cwd=PACKAGE.parent, env=environment,
@@ -151,11 +153,10 @@ def test_import_brings_only_numpy():
 
 
 def test_import_is_cheap():
-    """At most 100 ms over NumPy, in processor time, which other processes disturb least; they can
-    only add to it, so the least of some runs counts."""
+    """At most 100 ms over NumPy, in processor time, which other processes disturb least."""
     code = (
         "from time import process_time as now\nimport numpy, json\nstart = now()\n"
         "import tinygrad_seq\nprint(json.dumps(now() - start))"
     )
     fresh(code)  # the first run may have to compile
-    assert min(fresh(code) for _ in range(7)) < 0.1
+    assert statistics.median(fresh(code) for _ in range(7)) < 0.1
